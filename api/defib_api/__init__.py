@@ -1,1 +1,4 @@
-"""The API: takes heartbeats, serves the dashboard. Needs no Kubernetes access and no Proxmox credentials."""
+"""The API: takes heartbeats and serves the dashboard.
+
+Needs no Kubernetes access and no Proxmox credentials.
+"""

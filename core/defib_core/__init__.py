@@ -1,1 +1,4 @@
-"""What both processes share: the rules, the configuration models and the store. Knows nothing of kopf or FastAPI."""
+"""What both processes share: the rules, the configuration models and the store.
+
+Knows nothing of kopf or FastAPI.
+"""

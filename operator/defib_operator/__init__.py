@@ -1,1 +1,1 @@
-"""The operator: mirrors custom resources, sweeps the fleet, resets through Proxmox, projects status."""
+"""The operator: mirrors resources, sweeps the fleet, resets through Proxmox, projects status."""

@@ -1,0 +1,1 @@
+"""What enters from outside: the custom resources' specs, and the settings of each process."""

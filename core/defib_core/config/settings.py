@@ -1,0 +1,131 @@
+"""Settings of the processes, read once in `main` from `DEFIB_*` variables and passed in.
+
+Any setting may come from a file instead: `DEFIB_DATABASE_URL_FILE=/run/secrets/url` is read and
+stripped. A variable that starts with `DEFIB_` and is none of ours is refused, so that a typo
+does not silently leave a default in force.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+PREFIX = "DEFIB_"
+FILE_SUFFIX = "_FILE"
+
+
+class SettingsError(Exception):
+    """The environment does not describe a runnable process; the text names the variable."""
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseModel):
+    """What every process needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: SecretStr
+    """`postgresql://user:password@host:port/name`; without it nothing starts."""
+    redis_url: SecretStr | None = None
+    """`redis://...`; without it every read is answered from PostgreSQL, slower."""
+    namespace: str = Field(default="defib", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    """The Kubernetes namespace of the default cluster, the default SystemConfig and of VMs that
+    registered themselves."""
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+    log_format: LogFormat = LogFormat.JSON
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be a URL of the form postgresql://user:password@host:5432/defib")
+        return value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Build the settings; raise SettingsError naming each variable that is wrong or missing."""
+        given = {
+            name: value
+            for variable, value in environment.items()
+            if variable.startswith(PREFIX)
+            for name, value in [_setting(variable, value)]
+            if name in cls.model_fields or _refuse_unknown(variable, name)
+        }
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from error
+
+
+class DatabaseSettings(Settings):
+    """What the database commands need."""
+
+
+class ApiSettings(Settings):
+    """The API process."""
+
+    api_host: str = "0.0.0.0"  # noqa: S104 - the API faces the network; tests and the stack bind loopback
+    api_port: int = Field(default=3000, ge=1, le=65535)
+    manual_reset_wait_seconds: float = Field(default=4.5, gt=0, le=60)
+    """How long POST .../reset waits for the operator before it answers 202."""
+    frontend_dir: Path | None = None
+    """The built dashboard; served at / where given."""
+
+
+class OperatorSettings(Settings):
+    """The operator process."""
+
+    kubeconfig: Path | None = None
+    """A kubeconfig file. Without it the pod's service account is used; never ~/.kube/config."""
+    cluster_wide: bool = False
+    """Watch all namespaces instead of `namespace` alone."""
+    identity: str | None = None
+    """This replica's name in the leader's lease; the host's name and the process id otherwise."""
+    lease_seconds: float = Field(default=8.0, ge=2, le=60)
+    probe_host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the pod
+    probe_port: int = Field(default=8081, ge=1, le=65535)
+
+
+KNOWN_TO_ALL = frozenset(
+    name for kind in (DatabaseSettings, ApiSettings, OperatorSettings) for name in kind.model_fields
+)
+
+
+def _setting(variable: str, value: str) -> tuple[str, str]:
+    name = variable.removeprefix(PREFIX).lower()
+    if not variable.endswith(FILE_SUFFIX) or name in KNOWN_TO_ALL:
+        return name, value
+    try:
+        return name.removesuffix(FILE_SUFFIX.lower()), Path(value).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable}: cannot read {value}: {error.strerror}") from error
+
+
+def _refuse_unknown(variable: str, name: str) -> bool:
+    """Pass over what belongs to another process of ours; refuse what belongs to none."""
+    if name in KNOWN_TO_ALL:
+        return False
+    raise SettingsError(f"{variable} is not a setting of Defib; known: {_all_variables()}")
+
+
+def _all_variables() -> str:
+    return ", ".join(sorted(PREFIX + name.upper() for name in KNOWN_TO_ALL))
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_explain_one(dict(one)) for one in error.errors(include_url=False))
+
+
+def _explain_one(error: dict[str, Any]) -> str:
+    variable = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
+    if error["type"] == "missing":
+        return f"{variable} is not set (or {variable}{FILE_SUFFIX}, naming a file that holds it)"
+    return f"{variable}: {error['msg']}"

@@ -1,0 +1,30 @@
+"""How the processes connect to PostgreSQL."""
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 30
+KEEPALIVES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+
+
+def sqlalchemy_url(database_url: str) -> URL:
+    """Turn `postgresql://...` into the URL that selects psycopg."""
+    return make_url(database_url).set(drivername="postgresql+psycopg")
+
+
+def make_engine(database_url: str, *, application: str, pool_size: int = 5) -> AsyncEngine:
+    """Build an engine: pings before use, bounded waits, named in pg_stat_activity."""
+    return create_async_engine(
+        sqlalchemy_url(database_url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=CONNECT_SECONDS,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": application,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+            **KEEPALIVES,
+        },
+    )

@@ -1,0 +1,52 @@
+"""Proof that heartbeats would be stored, and the record of when they would not.
+
+Each API replica proves itself once a second through the connection that stores heartbeats. The
+first proof after a silence of all replicas writes down the gap; the sweep moves the clocks of all
+VMs behind it.
+"""
+
+from datetime import timedelta
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+PROVE_EVERY = timedelta(seconds=1)
+GAP_AFTER = timedelta(seconds=4)
+"""Shorter silences are ordinary; `safety.blindAfterSeconds` cannot be set below 5."""
+CLOCK_JUMP = timedelta(seconds=5)
+
+PROVE = """
+WITH clock AS (SELECT defib_now() AS now),
+last AS (SELECT max(proved_at) AS at FROM ingest_liveness),
+gap AS (
+    INSERT INTO ingest_gap (started_at, ended_at, cause)
+    SELECT least(last.at, clock.now), clock.now,
+           CASE WHEN %(jumped)s THEN 'clock_jump' ELSE 'silence' END
+    FROM last, clock
+    WHERE %(jumped)s OR clock.now - last.at > %(gap_after)s
+),
+forgotten AS (
+    DELETE FROM ingest_liveness USING clock
+    WHERE proved_at < clock.now - interval '1 day' AND replica <> %(replica)s
+)
+INSERT INTO ingest_liveness (replica, started_at, proved_at)
+SELECT %(replica)s, clock.now, clock.now FROM clock
+ON CONFLICT (replica) DO UPDATE SET proved_at = excluded.proved_at
+RETURNING extract(epoch FROM proved_at)::float8
+"""
+
+
+async def prove(
+    connection: AsyncConnection[TupleRow], replica: str, *, jumped: bool = False
+) -> float:
+    """Prove that this replica stores; return the database's clock in seconds since the epoch.
+
+    `jumped` says that the database's clock moved against the caller's monotonic clock by more than
+    CLOCK_JUMP since its last proof.
+    """
+    cursor = await connection.execute(
+        PROVE, {"replica": replica, "jumped": jumped, "gap_after": GAP_AFTER}, prepare=True
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return float(row[0])

@@ -1,0 +1,125 @@
+"""Keeps the history's partitions: made ahead, dropped by age, and never a report lost between.
+
+Rows that came while no partition was there lie in the default partition; they are moved when theirs
+is made.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from defib_core.store.metrics import FIVE_MINUTES_KEPT, HOURS_KEPT, RAW_KEPT
+
+LOCK = 0x64656670  # "defp"
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioned:
+    """How one table is cut, how far ahead, and how long a piece is kept."""
+
+    table: str
+    width: timedelta
+    ahead: int
+    keep: timedelta
+
+
+ALL = (
+    Partitioned("vm_metric", timedelta(hours=1), 24, RAW_KEPT),
+    Partitioned("vm_metric_5m", timedelta(days=1), 3, FIVE_MINUTES_KEPT),
+    Partitioned("vm_metric_1h", timedelta(days=10), 2, HOURS_KEPT),
+)
+
+
+def floor_to(moment: datetime, width: timedelta) -> datetime:
+    """Round down to a multiple of the width since 1970."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch + (moment - epoch) // width * width
+
+
+def name_of(table: str, start: datetime) -> str:
+    """Name a partition after its start in UTC."""
+    return f"{table}_{start:%Y%m%d_%H}"
+
+
+async def maintain(connection: AsyncConnection, now: datetime) -> tuple[int, int]:
+    """Make what is missing and drop what is too old; return how many of each.
+
+    Runs under an advisory lock in the caller's transaction, so several replicas may call it.
+    """
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    made = dropped = 0
+    for kind in ALL:
+        present = await _present(connection, kind)
+        made += await _make_ahead(connection, kind, now, present)
+        dropped += await _drop_old(connection, kind, now, present)
+    return made, dropped
+
+
+async def _present(connection: AsyncConnection, kind: Partitioned) -> dict[str, datetime]:
+    rows = await connection.execute(
+        text(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = CAST(:table AS regclass)"
+        ),
+        {"table": kind.table},
+    )
+    names = [row.relname for row in rows if not row.relname.endswith("_default")]
+    return {name: _start_of(kind.table, name) for name in names}
+
+
+def _start_of(table: str, name: str) -> datetime:
+    stamp = name.removeprefix(table + "_")
+    return datetime.strptime(stamp, "%Y%m%d_%H").replace(tzinfo=UTC)
+
+
+async def _make_ahead(
+    connection: AsyncConnection, kind: Partitioned, now: datetime, present: dict[str, datetime]
+) -> int:
+    first = floor_to(now, kind.width)
+    starts = [first + kind.width * step for step in range(kind.ahead + 1)]
+    starts += await _starts_in_default(connection, kind)
+    missing = sorted({s for s in starts if name_of(kind.table, s) not in present})
+    for start in missing:
+        await _make(connection, kind, start)
+    return len(missing)
+
+
+async def _starts_in_default(connection: AsyncConnection, kind: Partitioned) -> list[datetime]:
+    rows = await connection.execute(
+        text(
+            "SELECT DISTINCT date_bin(:width, at, TIMESTAMPTZ '1970-01-01Z') AS start"
+            f" FROM {kind.table}_default"
+        ),
+        {"width": kind.width},
+    )
+    return [row.start.astimezone(UTC) for row in rows]
+
+
+async def _make(connection: AsyncConnection, kind: Partitioned, start: datetime) -> None:
+    """Make one partition beside the table, move its rows out of the default, then attach it."""
+    table, name, end = kind.table, name_of(kind.table, start), start + kind.width
+    await connection.execute(
+        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+    )
+    await connection.execute(
+        text(
+            f"WITH moved AS (DELETE FROM {table}_default WHERE at >= :start AND at < :end"
+            f" RETURNING *) INSERT INTO {name} SELECT * FROM moved"
+        ),
+        {"start": start, "end": end},
+    )
+    await connection.exec_driver_sql(
+        f"ALTER TABLE {table} ATTACH PARTITION {name}"
+        f" FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
+    )
+
+
+async def _drop_old(
+    connection: AsyncConnection, kind: Partitioned, now: datetime, present: dict[str, datetime]
+) -> int:
+    old = [name for name, start in present.items() if start + kind.width < now - kind.keep]
+    for name in old:
+        await connection.execute(text(f"DROP TABLE {name}"))
+    return len(old)

@@ -1,0 +1,95 @@
+"""Finds or creates the VM a report speaks of, and keeps what reports say of who it is."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from defib_core.config.system_config import SystemConfigSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedIdentity:
+    """Who a report says it is from. `cluster_id` comes from the key, never from the report."""
+
+    cluster_id: int
+    vmid: int
+    hostname: str
+    node: str | None
+    smbios_uuid: str | None
+    agent_version: str | None
+
+
+ENSURE_DEFAULTS = text("""
+WITH c AS (
+    INSERT INTO proxmox_cluster (namespace, name) VALUES (:namespace, 'default')
+    ON CONFLICT (namespace, name) DO NOTHING
+)
+INSERT INTO system_config (namespace, name, spec) VALUES (:namespace, 'default', :spec)
+ON CONFLICT (namespace, name) DO NOTHING
+""")
+
+FIND_OR_CREATE = text("""
+INSERT INTO vm (cluster_id, vmid, hostname, node, smbios_uuid, agent_version, registered_by,
+                config_id)
+SELECT c.id, :vmid, :hostname, :node, :smbios_uuid, :agent_version, 'agent', s.id
+FROM proxmox_cluster c
+JOIN system_config s ON s.namespace = c.namespace AND s.name = 'default'
+WHERE c.id = :cluster_id
+ON CONFLICT (cluster_id, vmid) DO UPDATE SET
+    hostname = CASE WHEN vm.registered_by = 'agent' OR vm.hostname = '' THEN excluded.hostname
+                    ELSE vm.hostname END,
+    node = coalesce(excluded.node, vm.node),
+    smbios_uuid = coalesce(excluded.smbios_uuid, vm.smbios_uuid),
+    agent_version = coalesce(excluded.agent_version, vm.agent_version)
+RETURNING id
+""")
+
+ENSURE_STATE = text("""
+INSERT INTO vm_state (vm_id, config_id, stale_timeout, cpu_threshold, ram_threshold, max_attempts)
+SELECT v.id, v.config_id, e.stale_timeout, e.cpu_threshold, e.ram_threshold, e.max_attempts
+FROM vm v JOIN vm_effective e ON e.vm_id = v.id
+WHERE v.id = :vm_id
+ON CONFLICT (vm_id) DO NOTHING
+""")
+
+FIND_BY_UUID = text("""
+SELECT vmid FROM vm
+WHERE cluster_id = :cluster_id AND coalesce(pinned_uuid, smbios_uuid) = :smbios_uuid
+ORDER BY tombstoned_at IS NOT NULL, id LIMIT 2
+""")
+
+
+async def ensure_defaults(connection: AsyncConnection, namespace: str) -> None:
+    """Make sure the default cluster and SystemConfig exist, as a report needs both."""
+    spec = SystemConfigSpec().model_dump_json(by_alias=True)
+    await connection.execute(ENSURE_DEFAULTS, {"namespace": namespace, "spec": spec})
+
+
+async def find_or_create(connection: AsyncConnection, identity: ReportedIdentity) -> int:
+    """Return the id of the VM, which is created if it is new; keep what the report adds.
+
+    A hostname given by a manifest stays; otherwise the guest's own word counts.
+    """
+    found = await connection.execute(
+        FIND_OR_CREATE,
+        {
+            "cluster_id": identity.cluster_id,
+            "vmid": identity.vmid,
+            "hostname": identity.hostname,
+            "node": identity.node,
+            "smbios_uuid": identity.smbios_uuid,
+            "agent_version": identity.agent_version,
+        },
+    )
+    vm_id = int(found.scalar_one())
+    await connection.execute(ENSURE_STATE, {"vm_id": vm_id})
+    return vm_id
+
+
+async def vmid_of_uuid(connection: AsyncConnection, cluster_id: int, uuid: str) -> int | None:
+    """Find the one VM of the cluster with this SMBIOS UUID; None where there is none, or two."""
+    found = (
+        await connection.execute(FIND_BY_UUID, {"cluster_id": cluster_id, "smbios_uuid": uuid})
+    ).all()
+    return int(found[0].vmid) if len(found) == 1 else None

@@ -1,0 +1,387 @@
+"""The tables, as SQLAlchemy sees them. The migrations create them; a test holds the two together.
+
+Identity of a VM is (Proxmox cluster, vmid). Sizes of RAM and disk are MiB, CPU is percent, uptime
+is seconds; all times are `timestamptz`.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, JSONB, REAL, UUID
+
+from defib_core.domain.actions import UNFINISHED, Action, Phase, PowerStep, Source
+from defib_core.domain.states import State
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+Moment = DateTime(timezone=True)
+NOW = text("defib_now()")
+
+
+def one_of(
+    column: str, words: type[State | Phase | Action | PowerStep | Source]
+) -> CheckConstraint:
+    """Hold a text column to the words of an enum."""
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+UNFINISHED_SQL = "phase IN ({})".format(", ".join(f"'{phase}'" for phase in sorted(UNFINISHED)))
+
+proxmox_cluster = Table(
+    "proxmox_cluster",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uid", Text),
+    Column("generation", BigInteger),
+    Column("spec", JSONB),
+    Column("invalid", Text),
+    Column("reachable", Boolean),
+    Column("version", Text),
+    Column("quorate", Boolean),
+    Column("nodes", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("token_missing", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("message", Text),
+    Column("checked_at", Moment),
+    UniqueConstraint("namespace", "name"),
+    comment="Mirror of ProxmoxCluster. The one named default exists without a custom resource.",
+)
+
+system_config = Table(
+    "system_config",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("uid", Text),
+    Column("generation", BigInteger),
+    Column("observed_generation", BigInteger),
+    Column("spec", JSONB, nullable=False),
+    Column("invalid", Text),
+    Column("changed_at", Moment, nullable=False, server_default=NOW),
+    UniqueConstraint("namespace", "name"),
+    comment="Mirror of SystemConfig: the last good spec, complete, and what is wrong since.",
+)
+
+vm = Table(
+    "vm",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("cluster_id", Integer, ForeignKey("proxmox_cluster.id"), nullable=False),
+    Column("vmid", Integer, nullable=False),
+    Column("hostname", Text, nullable=False),
+    Column("node", Text),
+    Column("smbios_uuid", UUID(as_uuid=False)),
+    Column("pinned_uuid", UUID(as_uuid=False)),
+    Column("agent_version", Text),
+    Column("registered_by", Text, nullable=False),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    # What the custom resource says of it; null where there is none.
+    Column("namespace", Text),
+    Column("name", Text),
+    Column("uid", Text),
+    Column("generation", BigInteger),
+    Column("config_id", Integer, ForeignKey("system_config.id"), nullable=False),
+    Column("proxmox_name", Text),
+    Column("stale_timeout_override", INTERVAL),
+    Column("cpu_threshold_override", REAL),
+    Column("ram_threshold_override", REAL),
+    Column("remediation_enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("steps", ARRAY(Text), nullable=False, server_default=text("'{Reset,Reset,StopStart}'")),
+    Column("max_attempts_override", Integer),
+    Column("paused_reason", Text),
+    Column("paused_until", Moment),
+    Column("labels", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("managed_at", Moment),
+    Column("tombstoned_at", Moment),
+    Column("rejected", Text),
+    Column("rejected_message", Text),
+    UniqueConstraint("cluster_id", "vmid"),
+    CheckConstraint("vmid BETWEEN 100 AND 999999999", name="vmid_range"),
+    CheckConstraint("registered_by IN ('agent', 'manifest')", name="registered_by_known"),
+    CheckConstraint("(uid IS NULL) = (name IS NULL)", name="object_named"),
+    Index("vm_object_key", "namespace", "name", unique=True),
+    Index("vm_hostname_idx", "hostname"),
+    comment="What a VM is and how it may be treated. Changes rarely.",
+)
+
+vm_state = Table(
+    "vm_state",
+    metadata,
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), primary_key=True),
+    Column("state", Text, nullable=False, server_default=text("'unknown'")),
+    Column("state_since", Moment, nullable=False, server_default=NOW),
+    Column("last_heartbeat", Moment),
+    Column("reports", BigInteger, nullable=False, server_default=text("0")),
+    Column("status", Text),
+    Column("cpu", REAL),
+    Column("ram", Integer),
+    Column("ram_total", Integer),
+    Column("disk", BigInteger),
+    Column("disk_total", BigInteger),
+    Column("uptime", BigInteger),
+    Column("boot_id", Text),
+    Column("agent_time", Moment),
+    # In force for this VM: its overrides, else its SystemConfig. Kept here so that neither the
+    # heartbeat's nor the sweep's statement has to look at `vm`.
+    Column("config_id", Integer, nullable=False),
+    Column("stale_timeout", INTERVAL, nullable=False),
+    Column("cpu_threshold", REAL, nullable=False),
+    Column("ram_threshold", REAL, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("clock_floor", Moment, nullable=False, server_default=NOW),
+    Column("alive_since", Moment),
+    Column("reset_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("last_attempt_at", Moment),
+    Column("reset_pending", Boolean, nullable=False, server_default=text("false")),
+    one_of("state", State),
+    CheckConstraint("reset_attempts >= 0", name="attempts_not_negative"),
+    CheckConstraint("(state = 'unknown') OR (last_heartbeat IS NOT NULL)", name="known_by_report"),
+    comment="The hot row: one HOT update a heartbeat. No index but the key's, on purpose.",
+    postgresql_with={
+        "fillfactor": "50",
+        "autovacuum_vacuum_scale_factor": "0.05",
+        "autovacuum_vacuum_cost_delay": "0",
+    },
+)
+
+vm_metric = Table(
+    "vm_metric",
+    metadata,
+    Column("vm_id", BigInteger, primary_key=True),
+    Column("at", Moment, primary_key=True),
+    Column("cpu", REAL, nullable=False),
+    Column("ram", Integer, nullable=False),
+    Column("ram_total", Integer, nullable=False),
+    Column("disk", BigInteger),
+    Column("disk_total", BigInteger),
+    Column("uptime", BigInteger),
+    comment="Every report, by hour; see partitions.py. No foreign key: dropped by age.",
+    postgresql_partition_by="RANGE (at)",
+)
+
+
+def _rollup(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("vm_id", BigInteger, primary_key=True),
+        Column("at", Moment, primary_key=True),
+        Column("samples", Integer, nullable=False),
+        Column("cpu", REAL, nullable=False),
+        Column("cpu_max", REAL, nullable=False),
+        Column("ram", Integer, nullable=False),
+        Column("ram_max", Integer, nullable=False),
+        Column("ram_total", Integer, nullable=False),
+        Column("disk", BigInteger),
+        Column("disk_total", BigInteger),
+        Column("uptime", BigInteger),
+        postgresql_partition_by="RANGE (at)",
+    )
+
+
+vm_metric_5m = _rollup("vm_metric_5m")
+vm_metric_1h = _rollup("vm_metric_1h")
+
+rollup_progress = Table(
+    "rollup_progress",
+    metadata,
+    Column("rollup", Text, primary_key=True),
+    Column("done_until", Moment, nullable=False),
+    comment="Moved in the transaction that writes the rows: each bucket is made exactly once.",
+)
+
+vm_transition = Table(
+    "vm_transition",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("from_state", Text, nullable=False),
+    Column("to_state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", JSONB),
+    one_of("from_state", State),
+    one_of("to_state", State),
+    CheckConstraint("from_state <> to_state", name="is_a_change"),
+    Index("vm_transition_vm_id_idx", "vm_id", "id"),
+    comment="Every change of a state, with its reason, written in the same transaction.",
+)
+
+reset_history = Table(
+    "reset_history",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), nullable=False),
+    Column("phase", Text, nullable=False, server_default=text("'requested'")),
+    Column("action", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("forced", Boolean, nullable=False, server_default=text("false")),
+    Column("request_key", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", BigInteger),
+    Column("node", Text),
+    Column("upid", Text),
+    Column("proxmox_response", JSONB),
+    Column("error", Text),
+    Column("cancelled_by", Text),
+    Column("decision", JSONB),
+    Column("requested_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("finished_at", Moment),
+    Column("recovered_at", Moment),
+    Column("boot_id_before", Text),
+    one_of("phase", Phase),
+    one_of("action", Action),
+    one_of("source", Source),
+    CheckConstraint("attempt >= 1", name="attempt_from_one"),
+    CheckConstraint(f"({UNFINISHED_SQL}) = (finished_at IS NULL)", name="finished_when_final"),
+    CheckConstraint("(phase = 'cancelled') = (cancelled_by IS NOT NULL)", name="cancelled_why"),
+    CheckConstraint("phase NOT IN ('sent', 'succeeded') OR sent_at IS NOT NULL", name="sent_when"),
+    CheckConstraint("recovered_at IS NULL OR sent_at IS NOT NULL", name="recovered_after_sent"),
+    Index("reset_history_vm_id_idx", "vm_id", "id"),
+    Index(
+        "reset_history_one_unfinished_per_vm",
+        "vm_id",
+        unique=True,
+        postgresql_where=text(UNFINISHED_SQL),
+    ),
+    Index(
+        "reset_history_request_key",
+        "vm_id",
+        "request_key",
+        unique=True,
+        postgresql_where=text("request_key IS NOT NULL"),
+    ),
+    Index("reset_history_sent_at_idx", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
+    comment="Intents and their outcomes. No intent, no POST; one unfinished intent a VM.",
+)
+
+reset_step = Table(
+    "reset_step",
+    metadata,
+    Column("intent_id", BigInteger, ForeignKey("reset_history.id", ondelete="CASCADE")),
+    Column("seq", Integer, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("upid", Text),
+    Column("sending_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("result", Text),
+    one_of("step", PowerStep),
+    one_of("phase", Phase),
+    UniqueConstraint("intent_id", "seq"),
+    comment="Each POST of an intent, claimed before it is sent: at most one row, one POST.",
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="in_order"),
+    Index("hold_one_open_per_vm", "vm_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Index("hold_vm_id_idx", "vm_id", "id"),
+    comment="Why a VM that is down was not reset, as intervals.",
+)
+
+status_outbox = Table(
+    "status_outbox",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("vm_id", BigInteger, nullable=False),
+    Column("queued_at", Moment, nullable=False, server_default=NOW),
+    comment="VMs whose custom resource's status is to be written again. Filled by triggers.",
+)
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("cluster_id", Integer, ForeignKey("proxmox_cluster.id")),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    CheckConstraint("kind IN ('agent', 'admin')", name="kind_known"),
+    CheckConstraint("(kind = 'agent') = (cluster_id IS NOT NULL)", name="agent_has_cluster"),
+    CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
+    comment="Digests of random tokens; the tokens themselves are shown once and kept nowhere.",
+)
+
+ingest_liveness = Table(
+    "ingest_liveness",
+    metadata,
+    Column("replica", Text, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("proved_at", Moment, nullable=False),
+    comment="Each API replica proves once a second that a heartbeat would be stored.",
+)
+
+ingest_gap = Table(
+    "ingest_gap",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=False),
+    Column("cause", Text, nullable=False),
+    CheckConstraint("cause IN ('silence', 'clock_jump')", name="cause_known"),
+    Index("ingest_gap_ended_at_idx", "ended_at"),
+    comment="When the heartbeat path was away, written by the first proof after it. See clocks.",
+)
+
+leader_lease = Table(
+    "leader_lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("expires_at", Moment),
+    comment="Who leads, and the epoch that every intent and POST is checked against.",
+)
+
+operator_health = Table(
+    "operator_health",
+    metadata,
+    Column("singleton", Boolean, primary_key=True, server_default=text("true")),
+    Column("swept_at", Moment),
+    Column("sweep_seconds", Float),
+    Column("kubernetes_seen_at", Moment),
+    CheckConstraint("singleton", name="one_row"),
+    comment="When the operator last swept and last heard from the Kubernetes API.",
+)

@@ -1,0 +1,59 @@
+"""One question to one endpoint: what every way of reaching the Proxmox API has to offer.
+
+The client's rules (failover, outcomes) stand above this; the real way is `proxmoxer_wire`, and a
+simulation may put a model in its place. Nothing here decides anything.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+Parameters = Mapping[str, str | int]
+
+
+class WireError(Exception):
+    """The question was not answered with data."""
+
+
+class WireRefusal(WireError):
+    """An HTTP answer of 400 or above."""
+
+    def __init__(
+        self, *, status: int, words: str, fields: Mapping[str, str], is_proxmox: bool
+    ) -> None:
+        super().__init__(f"{status} {words}".strip())
+        self.status = status
+        self.words = words
+        """Proxmox's own words: the reason phrase."""
+        self.fields = fields
+        """For a 400: what is wrong with which parameter."""
+        self.is_proxmox = is_proxmox
+        """The body is one of Proxmox's API, not a page of something in between."""
+
+
+class WireFailure(WireError):
+    """No HTTP answer."""
+
+    def __init__(self, text: str, *, was_sent: bool) -> None:
+        super().__init__(text)
+        self.was_sent = was_sent
+        """False: no connection came about, so the endpoint has surely not read the question."""
+
+
+class WireGarbage(WireError):
+    """A success that carries no data of the Proxmox API, or a redirection."""
+
+
+class Wire(Protocol):
+    """Ask one endpoint. Paths have no leading slash; the answer is the `data` of the body."""
+
+    async def get(self, endpoint: str, path: str, parameters: Parameters) -> object:
+        """Read; raises WireError. May be repeated by anybody."""
+        ...
+
+    async def post(self, endpoint: str, path: str) -> object:
+        """Send once, over a connection of its own, never again; raises WireError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        ...

@@ -106,6 +106,7 @@ vm = Table(
     Column("name", Text),
     Column("uid", Text),
     Column("generation", BigInteger),
+    Column("object_created_at", Moment),
     Column("config_id", Integer, ForeignKey("system_config.id"), nullable=False),
     Column("proxmox_name", Text),
     Column("stale_timeout_override", INTERVAL),

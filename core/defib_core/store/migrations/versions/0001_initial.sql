@@ -182,6 +182,7 @@ CREATE TABLE vm (
     name TEXT,
     uid TEXT,
     generation BIGINT,
+    object_created_at TIMESTAMP WITH TIME ZONE,
     config_id INTEGER NOT NULL,
     proxmox_name TEXT,
     stale_timeout_override INTERVAL,

@@ -1,0 +1,337 @@
+"""The decision: may this VM be reset now, and how. One pure function over facts.
+
+The checks come in the order of docs/safety.md, and the first that applies is the reason. In doubt
+the answer is a hold. Limits on how many may be in flight are not decided here but in brakes.py,
+among those VMs that may be reset.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from defib_core.domain.actions import Action
+from defib_core.domain.observation import (
+    AgentAnswer,
+    GuestFacts,
+    History,
+    IoAnswer,
+    LookFailure,
+    Observation,
+    Surroundings,
+    Treatment,
+)
+from defib_core.domain.policy import LifeSignal, action_for_attempt
+from defib_core.domain.reasons import HoldReason
+from defib_core.domain.states import State
+
+HA_IN_TRANSITION = frozenset({"error", "fence", "recovery", "freeze", "migrate", "relocate"})
+NEEDS_RESET = frozenset({"internal-error", "guest-panicked", "watchdog", "shutdown"})
+"""QEMU run states that only a reset followed by a resume leaves."""
+HELD_BY_A_PERSON = frozenset({"paused", "prelaunch", "suspended", "debug"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known of one VM at the moment it is judged."""
+
+    observation: Observation
+    treatment: Treatment
+    history: History
+    around: Surroundings
+    manual: bool = False
+    """A person asked for this reset."""
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Not now, and why; `message` is for the person on call."""
+
+    reason: HoldReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Nothing speaks against it so far: ask Proxmox, then judge again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not a candidate: it is not down, or its clock has not run out, or an intent is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """It may be reset, by this action."""
+
+    action: Action
+
+
+Verdict = Hold | Look | Wait | Act
+Check = Callable[[Case, datetime], Hold | None]
+
+
+def decide(case: Case, now: datetime) -> Verdict:
+    """Judge one VM. Returns Look where every check that needs no Proxmox has passed."""
+    if not case.manual and not _is_candidate(case, now):
+        return Wait()
+    for check in _MANUAL_BEFORE_LOOK if case.manual else _BEFORE_LOOK:
+        held = check(case, now)
+        if held is not None:
+            return held
+    return _with_proxmox(case)
+
+
+def _at(moment: datetime) -> str:
+    """Write a moment (UTC) for a message. Messages hold no ages, as those change all the time."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _is_candidate(case: Case, now: datetime) -> bool:
+    seen = case.observation
+    if seen.state not in (State.DOWN, State.RESET_FAILED) or case.history.unfinished:
+        return False
+    return seen.floored_silence(now) > seen.stale_timeout
+
+
+# 1. a person's will, and history
+
+
+def _global_stop(case: Case, _: datetime) -> Hold | None:
+    why = case.around.global_stop
+    return None if why is None else Hold(HoldReason.GLOBAL_STOP, f"everything is stopped: {why}")
+
+
+def _auto_reset(case: Case, _: datetime) -> Hold | None:
+    if case.treatment.policy.auto_reset_enabled:
+        return None
+    return Hold(HoldReason.AUTO_RESET_DISABLED, "autoResetEnabled is false in its SystemConfig")
+
+
+def _remediation(case: Case, _: datetime) -> Hold | None:
+    if case.treatment.enabled:
+        return None
+    return Hold(HoldReason.REMEDIATION_DISABLED, "spec.remediation.enabled is false for this VM")
+
+
+def _paused(case: Case, now: datetime) -> Hold | None:
+    if not case.treatment.is_paused(now):
+        return None
+    until = case.treatment.paused_until
+    end = "until it is ended by hand" if until is None else f"until {_at(until)}"
+    return Hold(HoldReason.PAUSED, f"paused {end}: {case.treatment.paused_reason}")
+
+
+def _maintenance(case: Case, _: datetime) -> Hold | None:
+    why = case.around.maintenance
+    return None if why is None else Hold(HoldReason.MAINTENANCE, f"in maintenance: {why}")
+
+
+def _observing(case: Case, _: datetime) -> Hold | None:
+    wanted = case.treatment.policy.safety.arm_after_reports
+    reports = case.observation.reports
+    if reports >= wanted and case.observation.state is not State.UNKNOWN:
+        return None
+    return Hold(HoldReason.OBSERVING, f"it has sent {reports} of the {wanted} reports that arm it")
+
+
+def _attempts(case: Case, _: datetime) -> Hold | None:
+    done, allowed = case.history.attempts, case.treatment.max_attempts
+    if case.forced or done < allowed:
+        return None
+    if allowed == 0:
+        return Hold(HoldReason.ATTEMPTS_EXHAUSTED, "maxResetAttempts is 0: it is never reset")
+    return Hold(
+        HoldReason.ATTEMPTS_EXHAUSTED,
+        f"{done} of {allowed} attempts are used; find the cause, then clear it by hand",
+    )
+
+
+# 2. are we the sick one
+
+
+def _ingest_blind(case: Case, _: datetime) -> Hold | None:
+    since = case.around.ingest_blind_since
+    if since is None:
+        return None
+    return Hold(HoldReason.INGEST_BLIND, f"no API replica has stored anything since {_at(since)}")
+
+
+def _control_plane(case: Case, now: datetime) -> Hold | None:
+    heard = case.around.control_plane_heard_at
+    if heard is not None and now - heard <= case.treatment.policy.safety.control_plane_stale:
+        return None
+    since = "yet" if heard is None else f"since {_at(heard)}"
+    return Hold(
+        HoldReason.CONTROL_PLANE_STALE,
+        f"the Kubernetes API was not heard {since}: nobody could pause this VM",
+    )
+
+
+def _rejected(case: Case, _: datetime) -> Hold | None:
+    why = case.around.reports_rejected
+    if why is None:
+        return None
+    return Hold(HoldReason.REPORTS_REJECTED, f"it is alive, but its reports are refused: {why}")
+
+
+# 3. is it bigger than this VM
+
+
+def _brakes(case: Case, _: datetime) -> Hold | None:
+    brake = next(iter(case.around.brakes), None)
+    return None if brake is None else Hold(brake.reason, brake.message)
+
+
+def _back_off(case: Case, now: datetime) -> Hold | None:
+    last = case.history.last_attempt_at
+    if last is None or case.history.owes_start:
+        return None
+    again = last + case.treatment.policy.back_off(case.history.attempts)
+    if now >= again:
+        return None
+    return Hold(
+        HoldReason.BACK_OFF,
+        f"attempt {case.history.attempts} was made; the next is not before {_at(again)}",
+    )
+
+
+_BEFORE_LOOK: tuple[Check, ...] = (
+    _global_stop,
+    _auto_reset,
+    _remediation,
+    _paused,
+    _maintenance,
+    _observing,
+    _attempts,
+    _ingest_blind,
+    _control_plane,
+    _rejected,
+    _brakes,
+    _back_off,
+)
+_MANUAL_BEFORE_LOOK: tuple[Check, ...] = (_global_stop, _attempts)
+
+
+# 4. what does Proxmox say; 5. is it alive after all
+
+
+def _with_proxmox(case: Case) -> Verdict:
+    guest = case.observation.guest
+    if guest is None:
+        return Look()
+    if isinstance(guest, LookFailure):
+        return Hold(guest.reason, guest.message)
+    for check in (_place, _person_in_proxmox, _busy):
+        held = check(case, guest)
+        if held is not None:
+            return held
+    action = _action(case, guest)
+    if isinstance(action, Hold):
+        return action
+    alive = None if case.manual else _signs_of_life(case, guest)
+    return alive or Act(action)
+
+
+def _place(case: Case, guest: GuestFacts) -> Hold | None:
+    if guest.node_online is not True:
+        word = "offline" if guest.node_online is False else "in an unknown state"
+        return Hold(HoldReason.NODE_OFFLINE, f"its Proxmox node {guest.node} is {word}")
+    if not guest.is_qemu:
+        return Hold(HoldReason.NOT_QEMU, "it is a container (LXC); Proxmox cannot reset those")
+    if guest.template:
+        return Hold(HoldReason.TEMPLATE, "it is a template")
+    return _identity(case, guest)
+
+
+def _identity(case: Case, guest: GuestFacts) -> Hold | None:
+    if not case.treatment.policy.safety.identity_check:
+        return None
+    known = case.observation.identity
+    if known.pinned_uuid is not None and guest.smbios_uuid is not None:
+        if known.pinned_uuid.lower() == guest.smbios_uuid.lower():
+            return None
+        return Hold(
+            HoldReason.IDENTITY_MISMATCH,
+            f"VMID {known.vmid} now has SMBIOS UUID {guest.smbios_uuid}, not {known.pinned_uuid}",
+        )
+    wanted = known.proxmox_name or known.hostname
+    if guest.name is None or _short(guest.name) == _short(wanted):
+        return None
+    return Hold(
+        HoldReason.IDENTITY_MISMATCH,
+        f"VMID {known.vmid} is called {guest.name} in Proxmox, not {_short(wanted)}; "
+        "if that is right, set spec.proxmoxName",
+    )
+
+
+def _short(name: str) -> str:
+    return name.split(".", 1)[0].lower()
+
+
+def _person_in_proxmox(case: Case, guest: GuestFacts) -> Hold | None:
+    if not guest.running and not case.history.owes_start:
+        return Hold(HoldReason.VM_STOPPED, "it is switched off in Proxmox; Defib never starts it")
+    if guest.running and guest.qmpstatus in HELD_BY_A_PERSON:
+        return Hold(HoldReason.VM_PAUSED, f"its run state in Proxmox is {guest.qmpstatus}")
+    return None
+
+
+def _busy(_: Case, guest: GuestFacts) -> Hold | None:
+    if guest.lock:
+        return Hold(HoldReason.VM_LOCKED, f"it is locked in Proxmox ({guest.lock})")
+    if guest.ha_state in HA_IN_TRANSITION:
+        return Hold(HoldReason.HA_IN_TRANSITION, f"its HA state is {guest.ha_state}")
+    return None
+
+
+def _action(case: Case, guest: GuestFacts) -> Action | Hold:
+    if guest.qmpstatus == "io-error":
+        return _after_io_error(case)
+    if guest.qmpstatus in NEEDS_RESET:
+        return Action.RESET_RESUME
+    wanted = action_for_attempt(case.history.attempts + 1, case.treatment.steps)
+    if guest.reset_switches_off or case.history.owes_start:
+        wanted = Action.STOP_START
+    if wanted is Action.STOP_START:
+        return _stop_start(guest)
+    return Action.RESET
+
+
+def _after_io_error(case: Case) -> Action | Hold:
+    if case.history.resumed_io_error:
+        return Hold(
+            HoldReason.STORAGE_ERROR,
+            "its storage failed again after it was resumed; free or repair the storage",
+        )
+    return Action.RESUME
+
+
+def _stop_start(guest: GuestFacts) -> Action | Hold:
+    if guest.ha_state is not None and guest.ha_state != "ignored":
+        return Action.RESET
+    if guest.quorate is not True:
+        return Hold(
+            HoldReason.NO_QUORUM, "it would have to be started, and the cluster has no quorum"
+        )
+    return Action.STOP_START
+
+
+def _signs_of_life(case: Case, guest: GuestFacts) -> Hold | None:
+    wanted = case.treatment.policy.safety.second_life_signals
+    if LifeSignal.GUEST_AGENT in wanted and guest.agent is AgentAnswer.ANSWERED:
+        return Hold(
+            HoldReason.GUEST_AGENT_ALIVE,
+            "the QEMU guest agent answers: the guest lives, its reporting agent is the suspect",
+        )
+    if LifeSignal.IO not in wanted or guest.qmpstatus != "running":
+        return None
+    if guest.io is IoAnswer.ACTIVE:
+        return Hold(
+            HoldReason.IO_ACTIVE,
+            "its disks or network are busy: the guest lives, its reporting agent is the suspect",
+        )
+    if guest.io is IoAnswer.STILL_LOOKING:
+        return Hold(HoldReason.LOOKING, "its disk and network traffic is being watched")
+    return None

@@ -1,0 +1,352 @@
+"""The sweep's statements: set-based changes of state, and the facts of the VMs to be judged.
+
+Each takes `now`, the database's clock as the sweep read it once. Rows are locked in the order of
+their ids, as the heartbeat's statement does, so the two never deadlock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from defib_core.domain.actions import Action
+from defib_core.domain.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class FleetClock:
+    """What the sweep needs of one fleet (the VMs of one SystemConfig)."""
+
+    config_id: int
+    floor: datetime
+    """The end of its last blindness."""
+    blind: bool
+    boot_grace: timedelta
+    clear_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A state that the sweep changed."""
+
+    vm_id: int
+    from_state: State
+    to_state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A managed VM that is down or reset_failed, with everything the decision asks of the store."""
+
+    vm_id: int
+    config_id: int
+    cluster_id: int
+    vmid: int
+    hostname: str
+    node: str | None
+    proxmox_name: str | None
+    pinned_uuid: str | None
+    smbios_uuid: str | None
+    state: State
+    last_heartbeat: datetime | None
+    clock_floor: datetime
+    stale_timeout: timedelta
+    reports: int
+    max_attempts: int
+    remediation_enabled: bool
+    steps: tuple[Action, ...]
+    paused_reason: str | None
+    paused_until: datetime | None
+    reset_attempts: int
+    last_attempt_at: datetime | None
+    unfinished: bool
+    dry_run_done: bool
+    resumed_io_error: bool
+    owes_start: bool
+    hold_id: int | None
+    hold_reason: str | None
+    hold_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A mirrored SystemConfig: its last good spec."""
+
+    id: int
+    namespace: str
+    name: str
+    spec: Mapping[str, Any]
+
+
+FLEETS = """
+fleet AS (
+    SELECT * FROM unnest(
+        CAST(:config_ids AS int[]), CAST(:floors AS timestamptz[]), CAST(:blind AS bool[]),
+        CAST(:boot_graces AS interval[]), CAST(:clear_afters AS interval[])
+    ) AS f(config_id, floor, blind, boot_grace, clear_after)
+)
+"""
+
+END_PAUSES = text("""
+UPDATE vm_state s SET clock_floor = v.paused_until
+FROM vm v
+WHERE v.id = s.vm_id AND v.paused_until <= :now AND s.clock_floor < v.paused_until
+""")
+
+GO_DOWN = text(f"""
+WITH {FLEETS},
+stale AS (
+    SELECT s.vm_id, s.state FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
+    WHERE NOT f.blind AND s.state IN ('healthy', 'warning')
+      AND :now - greatest(s.last_heartbeat, s.clock_floor, f.floor) > s.stale_timeout
+    ORDER BY s.vm_id
+    FOR UPDATE OF s
+),
+changed AS (
+    UPDATE vm_state s SET state = 'down', state_since = :now, alive_since = NULL
+    FROM stale
+    WHERE s.vm_id = stale.vm_id AND s.state = stale.state
+    RETURNING s.vm_id, stale.state AS from_state, s.state AS to_state
+)
+INSERT INTO vm_transition (vm_id, at, from_state, to_state, reason)
+SELECT vm_id, :now, from_state, to_state, 'HeartbeatMissing' FROM changed
+RETURNING vm_id, from_state, to_state
+""")
+
+GIVE_UP = text(f"""
+WITH {FLEETS},
+spent AS (
+    SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
+    WHERE s.state = 'down' AND s.max_attempts > 0 AND s.reset_attempts >= s.max_attempts
+      AND (s.last_attempt_at IS NULL OR :now - s.last_attempt_at >= f.boot_grace)
+      AND NOT EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
+                      AND r.phase IN ('requested', 'sending', 'sent'))
+    ORDER BY s.vm_id
+    FOR UPDATE OF s
+),
+changed AS (
+    UPDATE vm_state s SET state = 'reset_failed', state_since = :now
+    FROM spent
+    WHERE s.vm_id = spent.vm_id AND s.state = 'down'
+    RETURNING s.vm_id
+)
+INSERT INTO vm_transition (vm_id, at, from_state, to_state, reason)
+SELECT vm_id, :now, 'down', 'reset_failed', 'AttemptsExhausted' FROM changed
+RETURNING vm_id, from_state, to_state
+""")
+
+FORGIVE = text(f"""
+WITH {FLEETS},
+well AS (
+    SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
+    WHERE s.reset_attempts > 0 AND NOT f.blind AND s.state IN ('healthy', 'warning')
+      AND :now - greatest(s.alive_since, f.floor) >= f.clear_after
+    ORDER BY s.vm_id
+    FOR UPDATE OF s
+),
+changed AS (
+    UPDATE vm_state s SET reset_attempts = 0, last_attempt_at = NULL
+    FROM well WHERE s.vm_id = well.vm_id
+    RETURNING s.vm_id
+)
+INSERT INTO status_outbox (vm_id) SELECT vm_id FROM changed
+""")
+
+CANDIDATES = text("""
+SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.proxmox_name,
+    v.pinned_uuid, v.smbios_uuid, s.state, s.last_heartbeat,
+    greatest(s.clock_floor, v.managed_at) AS clock_floor, s.stale_timeout, s.reports,
+    s.max_attempts, v.remediation_enabled, v.steps, v.paused_reason, v.paused_until,
+    s.reset_attempts, s.last_attempt_at,
+    EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
+            AND r.phase IN ('requested', 'sending', 'sent')) AS unfinished,
+    EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.phase = 'dry_run'
+            AND r.requested_at > s.last_heartbeat) AS dry_run_done,
+    EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.action = 'Resume'
+            AND r.sent_at > s.last_heartbeat) AS resumed_io_error,
+    coalesce((SELECT r.action = 'StopStart' AND r.recovered_at IS NULL
+              FROM reset_history r WHERE r.vm_id = s.vm_id AND r.sent_at IS NOT NULL
+              ORDER BY r.id DESC LIMIT 1), false)
+        AND EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
+                    WHERE r.vm_id = s.vm_id AND p.step = 'stop' AND p.phase = 'succeeded'
+                      AND p.sending_at > s.last_heartbeat)
+        AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
+                        WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'
+                          AND p.sending_at > s.last_heartbeat) AS owes_start,
+    h.id AS hold_id, h.reason AS hold_reason, h.message AS hold_message
+FROM vm_state s
+JOIN vm v ON v.id = s.vm_id
+LEFT JOIN hold h ON h.vm_id = s.vm_id AND h.ended_at IS NULL
+WHERE s.state IN ('down', 'reset_failed')
+  AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL AND v.rejected IS NULL
+  AND (CAST(:vm_ids AS bigint[]) IS NULL OR s.vm_id = ANY (CAST(:vm_ids AS bigint[])))
+ORDER BY s.vm_id
+""")
+
+JUDGED = text(CANDIDATES.text.replace("s.state IN ('down', 'reset_failed')\n  AND ", ""))
+
+CONFIGS = text("SELECT id, namespace, name, spec FROM system_config ORDER BY id")
+
+LIVENESS = text("SELECT max(proved_at) FROM ingest_liveness")
+
+LAST_GAP = text("""
+SELECT max(ended_at) FROM ingest_gap
+WHERE cause = 'clock_jump' OR ended_at - started_at > :blind_after
+""")
+
+IN_FLIGHT = text("""
+SELECT v.config_id, v.cluster_id, coalesce(r.node, v.node) AS node, count(*) AS resets
+FROM reset_history r
+JOIN vm v ON v.id = r.vm_id
+JOIN vm_state s ON s.vm_id = r.vm_id
+JOIN system_config c ON c.id = v.config_id
+WHERE r.phase IN ('requested', 'sending', 'sent')
+   OR (r.phase IN ('succeeded', 'unknown') AND r.recovered_at IS NULL
+       AND (s.last_heartbeat IS NULL OR s.last_heartbeat < r.requested_at)
+       AND r.sent_at > :now - make_interval(secs => (c.spec ->> 'bootGraceSeconds')::float8)
+       AND r.sent_at > :now - interval '1 day')
+GROUP BY 1, 2, 3
+""")
+
+SENT_LAST_HOUR = text("""
+SELECT v.config_id, count(*) AS resets FROM reset_history r JOIN vm v ON v.id = r.vm_id
+WHERE r.sent_at > :now - interval '1 hour' GROUP BY 1
+""")
+
+FLEET_SIZES = text("""
+SELECT v.config_id, count(*) AS vms FROM vm v
+WHERE v.uid IS NOT NULL AND v.tombstoned_at IS NULL GROUP BY 1
+""")
+
+OPEN_HOLD = text("""
+WITH ended AS (
+    UPDATE hold SET ended_at = greatest(:now, started_at)
+    WHERE vm_id = :vm_id AND ended_at IS NULL
+)
+INSERT INTO hold (vm_id, reason, message, started_at) VALUES (:vm_id, :reason, :message, :now)
+""")
+REWORD_HOLD = text("UPDATE hold SET message = :message WHERE id = :hold_id AND ended_at IS NULL")
+END_HOLD = text("""
+UPDATE hold SET ended_at = greatest(:now, started_at) WHERE vm_id = :vm_id AND ended_at IS NULL
+""")
+
+SWEPT = text("UPDATE operator_health SET swept_at = :now, sweep_seconds = :seconds")
+
+
+async def configs(connection: AsyncConnection) -> Sequence[Config]:
+    """Read every mirrored SystemConfig."""
+    return [Config(**row._mapping) for row in await connection.execute(CONFIGS)]
+
+
+async def last_proof(connection: AsyncConnection) -> datetime | None:
+    """When any API replica last proved that heartbeats are stored."""
+    proved: datetime | None = (await connection.execute(LIVENESS)).scalar_one()
+    return proved
+
+
+async def last_blindness(connection: AsyncConnection, blind_after: timedelta) -> datetime | None:
+    """When the last silence of ingest longer than `blind_after`, or jump of the clock, ended."""
+    ended: datetime | None = (
+        await connection.execute(LAST_GAP, {"blind_after": blind_after})
+    ).scalar_one()
+    return ended
+
+
+async def change_states(
+    connection: AsyncConnection, fleets: Sequence[FleetClock], now: datetime
+) -> Sequence[Change]:
+    """Apply every change of state that is due, each with its row of `vm_transition`."""
+    bound = _bind(fleets, now)
+    await connection.execute(END_PAUSES, {"now": now})
+    await connection.execute(FORGIVE, bound)
+    rows = [
+        *(await connection.execute(GO_DOWN, bound)).all(),
+        *(await connection.execute(GIVE_UP, bound)).all(),
+    ]
+    return [Change(row.vm_id, State(row.from_state), State(row.to_state)) for row in rows]
+
+
+def _bind(fleets: Sequence[FleetClock], now: datetime) -> dict[str, object]:
+    return {
+        "now": now,
+        "config_ids": [fleet.config_id for fleet in fleets],
+        "floors": [fleet.floor for fleet in fleets],
+        "blind": [fleet.blind for fleet in fleets],
+        "boot_graces": [fleet.boot_grace for fleet in fleets],
+        "clear_afters": [fleet.clear_after for fleet in fleets],
+    }
+
+
+async def candidates(
+    connection: AsyncConnection, vm_ids: Sequence[int] | None = None
+) -> Sequence[Candidate]:
+    """Read the VMs that are down or reset_failed, of the given ids or all."""
+    rows = await connection.execute(CANDIDATES, {"vm_ids": vm_ids})
+    return [_candidate(row) for row in rows]
+
+
+async def judged(connection: AsyncConnection, vm_id: int) -> Candidate | None:
+    """Read one managed VM in whatever state, as a person may ask for its reset."""
+    row = (await connection.execute(JUDGED, {"vm_ids": [vm_id]})).one_or_none()
+    return None if row is None else _candidate(row)
+
+
+def _candidate(row: Row[Any]) -> Candidate:
+    words = {
+        "state": State(row.state),
+        "steps": tuple(Action(step) for step in row.steps),
+    }
+    return Candidate(**{**row._mapping, **words})
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Resets on their way and sent lately. Keys: fleet; and (cluster, node)."""
+
+    in_flight: Mapping[int, int]
+    in_flight_on_node: Mapping[tuple[int, str | None], int]
+    sent_last_hour: Mapping[int, int]
+    fleet_sizes: Mapping[int, int]
+
+
+async def traffic(connection: AsyncConnection, now: datetime) -> Traffic:
+    """Count the resets in flight by fleet and by node, and those of the last hour by fleet."""
+    by_fleet: dict[int, int] = {}
+    by_node: dict[tuple[int, str | None], int] = {}
+    for row in await connection.execute(IN_FLIGHT, {"now": now}):
+        by_fleet[row.config_id] = by_fleet.get(row.config_id, 0) + row.resets
+        key = (row.cluster_id, row.node)
+        by_node[key] = by_node.get(key, 0) + row.resets
+    hour = {
+        row.config_id: row.resets for row in await connection.execute(SENT_LAST_HOUR, {"now": now})
+    }
+    sizes = {row.config_id: row.vms for row in await connection.execute(FLEET_SIZES)}
+    return Traffic(by_fleet, by_node, hour, sizes)
+
+
+async def hold(
+    connection: AsyncConnection, candidate: Candidate, reason: str, message: str, now: datetime
+) -> bool:
+    """Note why a VM is not reset; return whether the reason is a new one."""
+    if candidate.hold_reason != reason:
+        await connection.execute(
+            OPEN_HOLD,
+            {"vm_id": candidate.vm_id, "reason": reason, "message": message, "now": now},
+        )
+        return True
+    if candidate.hold_message != message:
+        await connection.execute(REWORD_HOLD, {"hold_id": candidate.hold_id, "message": message})
+    return False
+
+
+async def end_hold(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
+    """A reset takes the place of a hold."""
+    await connection.execute(END_HOLD, {"vm_id": vm_id, "now": now})
+
+
+async def swept(connection: AsyncConnection, now: datetime, seconds: float) -> None:
+    """Note that a sweep ended, and how long it took."""
+    await connection.execute(SWEPT, {"now": now, "seconds": seconds})

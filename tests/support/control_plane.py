@@ -61,5 +61,6 @@ def running_control_plane() -> Iterator[TestControlPlane]:
 
 
 def _with_definitions(kubectl: Kubectl) -> Kubectl:
-    kubectl.apply_definitions(sorted(DEFINITIONS.glob("*.yaml")))
+    if files := sorted(DEFINITIONS.glob("*.yaml")):
+        kubectl.apply_definitions(files)
     return kubectl

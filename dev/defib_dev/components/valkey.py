@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from defib_dev.components import secrets_files
 from defib_dev.components.errors import MissingComponentError
@@ -71,7 +73,8 @@ class ValkeyServer:
     def missing(self) -> str | None:
         """What keeps the server from answering; None when it answers."""
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+            once = Retry(NoBackoff(), retries=0)
+            with redis.Redis.from_url(self.url, socket_timeout=2, retry=once) as client:
                 client.ping()
         except redis.RedisError as error:
             return str(error)

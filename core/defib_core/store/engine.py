@@ -1,11 +1,21 @@
 """How the processes connect to PostgreSQL."""
 
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
-KEEPALIVES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+HOT_STATEMENT_SECONDS = 5
+TCP_USER_TIMEOUT_MS = 10_000
+KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 def sqlalchemy_url(database_url: str) -> URL:
@@ -27,4 +37,17 @@ def make_engine(database_url: str, *, application: str, pool_size: int = 5) -> A
             "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
             **KEEPALIVES,
         },
+    )
+
+
+async def hot_connection(database_url: str, *, application: str) -> AsyncConnection[TupleRow]:
+    """Open the connection of the hot path: autocommit, so that a statement is a commit."""
+    return await AsyncConnection.connect(
+        database_url,
+        autocommit=True,
+        connect_timeout=CONNECT_SECONDS,
+        application_name=application,
+        options=f"-c statement_timeout={HOT_STATEMENT_SECONDS}s -c timezone=UTC",
+        tcp_user_timeout=TCP_USER_TIMEOUT_MS,
+        **KEEPALIVES,
     )

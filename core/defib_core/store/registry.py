@@ -53,6 +53,11 @@ WHERE v.id = :vm_id
 ON CONFLICT (vm_id) DO NOTHING
 """)
 
+ALL_IDENTITIES = text("""
+SELECT v.id, v.cluster_id, v.vmid, v.hostname, v.node, v.smbios_uuid::text, v.agent_version
+FROM vm v JOIN vm_state s ON s.vm_id = v.id
+""")
+
 FIND_BY_UUID = text("""
 SELECT vmid FROM vm
 WHERE cluster_id = :cluster_id AND coalesce(pinned_uuid, smbios_uuid) = :smbios_uuid
@@ -85,6 +90,24 @@ async def find_or_create(connection: AsyncConnection, identity: ReportedIdentity
     vm_id = int(found.scalar_one())
     await connection.execute(ENSURE_STATE, {"vm_id": vm_id})
     return vm_id
+
+
+async def all_identities(connection: AsyncConnection) -> list[tuple[int, ReportedIdentity]]:
+    """Read all VMs that reports can be stored for, with their ids."""
+    return [
+        (
+            row.id,
+            ReportedIdentity(
+                cluster_id=row.cluster_id,
+                vmid=row.vmid,
+                hostname=row.hostname,
+                node=row.node,
+                smbios_uuid=row.smbios_uuid,
+                agent_version=row.agent_version,
+            ),
+        )
+        for row in await connection.execute(ALL_IDENTITIES)
+    ]
 
 
 async def vmid_of_uuid(connection: AsyncConnection, cluster_id: int, uuid: str) -> int | None:

@@ -1,0 +1,37 @@
+"""What it means when PostgreSQL raises: gone, refusing these values, or something else.
+
+Callers above the store catch `DATABASE_ERRORS` and ask here, instead of knowing the drivers.
+"""
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
+"""Everything SQLAlchemy or psycopg raise."""
+
+DATA_ERRORS = (psycopg.DataError, psycopg.IntegrityError, UnicodeError)
+"""The values of a statement are at fault, not the server."""
+
+AWAY_STATES = ("08", "57P", "53300", "25006")
+"""Lost connection; shutting down or starting; too many connections; read-only after a failover."""
+
+
+def is_away(error: BaseException) -> bool:
+    """True where the server cannot be used now and another try later may succeed."""
+    if isinstance(error, (PoolTimeout, ConnectionError, TimeoutError)):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and is_away(error.orig))
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.sqlstate.startswith(AWAY_STATES)
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what went wrong; holds no password: libpq never prints one."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__

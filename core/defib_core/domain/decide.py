@@ -80,7 +80,7 @@ def decide(case: Case, now: datetime) -> Verdict:
         held = check(case, now)
         if held is not None:
             return held
-    return _with_proxmox(case)
+    return _with_proxmox(case, now)
 
 
 def _at(moment: datetime) -> str:
@@ -217,12 +217,33 @@ _MANUAL_BEFORE_LOOK: tuple[Check, ...] = (_global_stop, _attempts)
 # 4. what does Proxmox say; 5. is it alive after all
 
 
-def _with_proxmox(case: Case) -> Verdict:
+PASSING = frozenset(
+    {
+        HoldReason.NODE_OFFLINE,
+        HoldReason.VM_STOPPED,
+        HoldReason.VM_PAUSED,
+        HoldReason.VM_LOCKED,
+        HoldReason.HA_IN_TRANSITION,
+    }
+)
+"""Holds during which a guest cannot report. When one is over, its clock starts again."""
+
+
+def clock_restarts(held: HoldReason | None, verdict: Verdict) -> bool:
+    """Say whether a hold that kept the guest from reporting is over."""
+    if held not in PASSING or isinstance(verdict, Wait | Look):
+        return False
+    return not (isinstance(verdict, Hold) and verdict.reason in PASSING)
+
+
+def _with_proxmox(case: Case, now: datetime) -> Verdict:
     guest = case.observation.guest
     if guest is None:
         return Look()
     if isinstance(guest, LookFailure):
         return Hold(guest.reason, guest.message)
+    if not case.manual and _just_started(case, guest, now):
+        return Wait()
     for check in (_place, _person_in_proxmox, _busy):
         held = check(case, guest)
         if held is not None:
@@ -232,6 +253,13 @@ def _with_proxmox(case: Case) -> Verdict:
         return action
     alive = None if case.manual else _signs_of_life(case, guest)
     return alive or Act(action)
+
+
+def _just_started(case: Case, guest: GuestFacts, now: datetime) -> bool:
+    """True while a guest that was switched on has not had a full timeout to report."""
+    if guest.started_at is None or not guest.running:
+        return False
+    return now - guest.started_at <= case.observation.stale_timeout
 
 
 def _place(case: Case, guest: GuestFacts) -> Hold | None:

@@ -46,6 +46,8 @@ class GuestFacts:
     """Only where HA manages it."""
     reset_switches_off: bool = False
     """`reboot: 0`, or vCPUs that cannot be reset (SEV, TDX)."""
+    started_at: datetime | None = None
+    """When its QEMU process began; a reset does not change it."""
     quorate: bool | None = True
     agent: AgentAnswer = AgentAnswer.NO_EVIDENCE
     io: IoAnswer = IoAnswer.NO_EVIDENCE

@@ -66,6 +66,8 @@ class Candidate:
     dry_run_done: bool
     resumed_io_error: bool
     owes_start: bool
+    hold_released: bool
+    """What the open hold was for is over; the VM has had its clock started again."""
     hold_id: int | None
     hold_reason: str | None
     hold_message: str | None
@@ -176,6 +178,7 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.proxmox
         AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                         WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'
                           AND p.sending_at > s.last_heartbeat) AS owes_start,
+    h.released_at IS NOT NULL AS hold_released,
     h.id AS hold_id, h.reason AS hold_reason, h.message AS hold_message
 FROM vm_state s
 JOIN vm v ON v.id = s.vm_id
@@ -228,11 +231,19 @@ WITH ended AS (
 )
 INSERT INTO hold (vm_id, reason, message, started_at) VALUES (:vm_id, :reason, :message, :now)
 """)
-REWORD_HOLD = text("UPDATE hold SET message = :message WHERE id = :hold_id AND ended_at IS NULL")
+AGAIN_HOLD = text("""
+UPDATE hold SET message = :message, released_at = NULL WHERE id = :hold_id AND ended_at IS NULL
+""")
 END_HOLD = text("""
 UPDATE hold SET ended_at = greatest(:now, started_at) WHERE vm_id = :vm_id AND ended_at IS NULL
 """)
 
+RESTART_CLOCK = text("""
+WITH released AS (
+    UPDATE hold SET released_at = :now WHERE vm_id = :vm_id AND ended_at IS NULL
+)
+UPDATE vm_state SET clock_floor = :now WHERE vm_id = :vm_id
+""")
 SWEPT = text("UPDATE operator_health SET swept_at = :now, sweep_seconds = :seconds")
 
 
@@ -337,14 +348,19 @@ async def hold(
             {"vm_id": candidate.vm_id, "reason": reason, "message": message, "now": now},
         )
         return True
-    if candidate.hold_message != message:
-        await connection.execute(REWORD_HOLD, {"hold_id": candidate.hold_id, "message": message})
+    if candidate.hold_message != message or candidate.hold_released:
+        await connection.execute(AGAIN_HOLD, {"hold_id": candidate.hold_id, "message": message})
     return False
 
 
 async def end_hold(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
     """A reset takes the place of a hold."""
     await connection.execute(END_HOLD, {"vm_id": vm_id, "now": now})
+
+
+async def restart_clock(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
+    """Give a VM a full timeout from now, as it could not report before."""
+    await connection.execute(RESTART_CLOCK, {"vm_id": vm_id, "now": now})
 
 
 async def swept(connection: AsyncConnection, now: datetime, seconds: float) -> None:

@@ -312,6 +312,7 @@ hold = Table(
     Column("reason", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("started_at", Moment, nullable=False),
+    Column("released_at", Moment),
     Column("ended_at", Moment),
     CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="in_order"),
     Index("hold_one_open_per_vm", "vm_id", unique=True, postgresql_where=text("ended_at IS NULL")),

@@ -219,6 +219,7 @@ CREATE TABLE hold (
     reason TEXT NOT NULL,
     message TEXT NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    released_at TIMESTAMP WITH TIME ZONE,
     ended_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT hold_pkey PRIMARY KEY (id),
     CONSTRAINT hold_in_order_check CHECK (ended_at IS NULL OR ended_at >= started_at),

@@ -1,0 +1,139 @@
+"""Proxmox clusters: where they are, what was last seen of them, and what they say of our VMs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A mirrored ProxmoxCluster; `spec` is None where no object of that name exists."""
+
+    id: int
+    namespace: str
+    name: str
+    uid: str | None
+    generation: int | None
+    spec: Mapping[str, Any] | None
+    invalid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at a cluster brought."""
+
+    reachable: bool
+    version: str | None
+    quorate: bool | None
+    nodes: Mapping[str, bool | None]
+    token_missing: tuple[str, ...]
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where Proxmox's list shows a VM."""
+
+    vmid: int
+    node: str
+    is_qemu: bool
+
+
+ALL = text("""
+SELECT id, namespace, name, uid, generation, spec, invalid FROM proxmox_cluster ORDER BY id
+""")
+SAW = text("""
+UPDATE proxmox_cluster SET reachable = :reachable, version = coalesce(:version, version),
+    quorate = :quorate, nodes = :nodes, token_missing = CAST(:token_missing AS text[]),
+    message = :message, checked_at = :now
+WHERE id = :cluster_id
+""").bindparams(bindparam("nodes", type_=JSONB))
+PLACE = text("""
+WITH seen AS (
+    SELECT * FROM unnest(
+        CAST(:vmids AS int[]), CAST(:nodes AS text[]), CAST(:qemu AS bool[])
+    ) AS s(vmid, node, is_qemu)
+),
+changed AS (
+    UPDATE vm SET node = seen.node,
+        rejected = CASE WHEN NOT seen.is_qemu THEN 'NotQemu'
+                        WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected END,
+        rejected_message = CASE
+            WHEN NOT seen.is_qemu THEN 'it is a container (LXC); Proxmox cannot reset those'
+            WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected_message END
+    FROM seen
+    WHERE vm.cluster_id = :cluster_id AND vm.vmid = seen.vmid
+      AND (vm.node IS DISTINCT FROM seen.node OR (vm.rejected = 'NotQemu') = seen.is_qemu
+           OR (vm.rejected IS NULL AND NOT seen.is_qemu))
+    RETURNING vm.id
+)
+INSERT INTO status_outbox (vm_id) SELECT id FROM changed
+""")
+UNPINNED = text("""
+SELECT id AS vm_id, vmid, node FROM vm
+WHERE cluster_id = :cluster_id AND pinned_uuid IS NULL AND uid IS NOT NULL AND node IS NOT NULL
+  AND rejected IS NULL
+ORDER BY random() LIMIT :limit
+""")
+PIN = text("UPDATE vm SET pinned_uuid = :uuid WHERE id = :vm_id AND pinned_uuid IS NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    """A VM whose SMBIOS UUID is not known yet."""
+
+    vm_id: int
+    vmid: int
+    node: str
+
+
+async def all_clusters(connection: AsyncConnection) -> Sequence[Cluster]:
+    """Read every mirrored cluster."""
+    return [Cluster(**row._mapping) for row in await connection.execute(ALL)]
+
+
+async def saw(connection: AsyncConnection, cluster_id: int, seen: Seen, now: datetime) -> None:
+    """Keep what a look at a cluster brought."""
+    nodes = [{"name": name, "online": online} for name, online in sorted(seen.nodes.items())]
+    await connection.execute(
+        SAW,
+        {
+            "cluster_id": cluster_id,
+            "reachable": seen.reachable,
+            "version": seen.version,
+            "quorate": seen.quorate,
+            "nodes": nodes,
+            "token_missing": list(seen.token_missing),
+            "message": seen.message,
+            "now": now,
+        },
+    )
+
+
+async def place(connection: AsyncConnection, cluster_id: int, placed: Sequence[Placed]) -> None:
+    """Keep on which node each VM is, and whether it is one that can be reset at all."""
+    await connection.execute(
+        PLACE,
+        {
+            "cluster_id": cluster_id,
+            "vmids": [one.vmid for one in placed],
+            "nodes": [one.node for one in placed],
+            "qemu": [one.is_qemu for one in placed],
+        },
+    )
+
+
+async def unpinned(connection: AsyncConnection, cluster_id: int, limit: int) -> Sequence[Unpinned]:
+    """Read some managed VMs whose SMBIOS UUID was never seen."""
+    rows = await connection.execute(UNPINNED, {"cluster_id": cluster_id, "limit": limit})
+    return [Unpinned(**row._mapping) for row in rows]
+
+
+async def pin(connection: AsyncConnection, vm_id: int, uuid: str) -> None:
+    """Keep the UUID that a VM had at first sight; a later one is an IdentityMismatch."""
+    await connection.execute(PIN, {"vm_id": vm_id, "uuid": uuid})

@@ -1,0 +1,161 @@
+"""What the operator writes into the status of custom resources, and the queue of those to write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from defib_core.domain.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class LastReset:
+    """The newest reset that was sent, or dry-run."""
+
+    at: datetime
+    reason: str
+    outcome: str
+    upid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastChange:
+    """The newest transition."""
+
+    id: int
+    at: datetime
+    from_state: str
+    to_state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VmStatus:
+    """All that the status of one VirtualMachine is made of."""
+
+    vm_id: int
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    hostname: str
+    node: str | None
+    state: State
+    last_heartbeat: datetime | None
+    cpu: float | None
+    ram: int | None
+    ram_total: int | None
+    reports: int
+    reset_attempts: int
+    max_attempts: int
+    reset_pending: bool
+    remediation_enabled: bool
+    auto_reset_enabled: bool
+    paused_reason: str | None
+    paused_until: datetime | None
+    rejected: str | None
+    rejected_message: str | None
+    cluster: str
+    cluster_known: bool
+    hold_reason: str | None
+    hold_message: str | None
+    last_reset: LastReset | None
+    last_change: LastChange | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """VMs to write, and exactly those rows of the queue that this settles."""
+
+    vm_ids: frozenset[int]
+    row_ids: tuple[int, ...]
+
+
+NEXT = text("SELECT id, vm_id FROM status_outbox ORDER BY id LIMIT :limit")
+SETTLE = text("DELETE FROM status_outbox WHERE id = ANY (CAST(:row_ids AS bigint[]))")
+AGAIN = text("INSERT INTO status_outbox (vm_id) SELECT unnest(CAST(:vm_ids AS bigint[]))")
+STATUSES = text("""
+SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.node, s.state,
+    s.last_heartbeat, s.cpu, s.ram, s.ram_total, s.reports, s.reset_attempts, s.max_attempts,
+    s.reset_pending, v.remediation_enabled, v.paused_reason, v.paused_until, v.rejected,
+    v.rejected_message, c.name AS cluster, c.spec IS NOT NULL AS cluster_known,
+    (g.spec ->> 'autoResetEnabled')::bool AS auto_reset_enabled,
+    h.reason AS hold_reason, h.message AS hold_message,
+    (SELECT to_jsonb(r) FROM (
+        SELECT coalesce(sent_at, requested_at) AS at, reason, phase AS outcome, upid
+        FROM reset_history WHERE vm_id = v.id AND (sent_at IS NOT NULL OR phase = 'dry_run')
+        ORDER BY id DESC LIMIT 1) r) AS last_reset,
+    (SELECT to_jsonb(t) FROM (
+        SELECT id, at, from_state, to_state, reason
+        FROM vm_transition WHERE vm_id = v.id ORDER BY id DESC LIMIT 1) t) AS last_change
+FROM vm v
+JOIN vm_state s ON s.vm_id = v.id
+JOIN proxmox_cluster c ON c.id = v.cluster_id
+JOIN system_config g ON g.id = v.config_id
+LEFT JOIN hold h ON h.vm_id = v.id AND h.ended_at IS NULL
+WHERE v.id = ANY (CAST(:vm_ids AS bigint[])) AND v.uid IS NOT NULL
+""")
+
+UNREGISTERED = text("""
+SELECT v.id AS vm_id, v.vmid, v.hostname, c.name AS cluster, c.namespace
+FROM vm v
+JOIN proxmox_cluster c ON c.id = v.cluster_id
+JOIN system_config g ON g.id = v.config_id
+WHERE v.uid IS NULL AND v.tombstoned_at IS NULL AND v.registered_by = 'agent'
+  AND (g.spec ->> 'autoRegister')::bool
+ORDER BY v.id LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """A VM that reports and has no custom resource yet."""
+
+    vm_id: int
+    vmid: int
+    hostname: str
+    cluster: str
+    namespace: str
+
+
+async def next_queued(connection: AsyncConnection, limit: int) -> Queued | None:
+    """Look at the oldest entries of the queue; None where it is empty."""
+    rows = (await connection.execute(NEXT, {"limit": limit})).all()
+    if not rows:
+        return None
+    return Queued(frozenset(row.vm_id for row in rows), tuple(row.id for row in rows))
+
+
+async def settle(connection: AsyncConnection, queued: Queued, again: Sequence[int] = ()) -> None:
+    """Take what was written off the queue; put back what could not be."""
+    await connection.execute(SETTLE, {"row_ids": list(queued.row_ids)})
+    if again:
+        await connection.execute(AGAIN, {"vm_ids": list(again)})
+
+
+async def statuses(connection: AsyncConnection, vm_ids: frozenset[int]) -> Sequence[VmStatus]:
+    """Read what the statuses of these VMs are made of; VMs without an object are left out."""
+    return [_status(row) for row in await connection.execute(STATUSES, {"vm_ids": list(vm_ids)})]
+
+
+def _status(row: Row[Any]) -> VmStatus:
+    reset, change = row.last_reset, row.last_change
+    parts = {
+        "state": State(row.state),
+        "last_reset": None if reset is None else LastReset(**_dated(reset)),
+        "last_change": None if change is None else LastChange(**_dated(change)),
+    }
+    return VmStatus(**{**row._mapping, **parts})
+
+
+def _dated(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {**raw, "at": datetime.fromisoformat(raw["at"])}
+
+
+async def unregistered(connection: AsyncConnection, limit: int) -> Sequence[Unregistered]:
+    """Read VMs that report without a custom resource and may be given one."""
+    rows = await connection.execute(UNREGISTERED, {"limit": limit})
+    return [Unregistered(**row._mapping) for row in rows]

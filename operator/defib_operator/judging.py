@@ -1,0 +1,131 @@
+"""Puts together what the store and Proxmox know of a VM, for the decision to judge.
+
+The sweep, the pipeline just before a POST, and manual resets all judge through here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from defib_core.config.system_config import parse_system_config
+from defib_core.domain.decide import Case
+from defib_core.domain.limits import Room
+from defib_core.domain.observation import History, Identity, Observation, Surroundings, Treatment
+from defib_core.domain.policy import Policy
+from defib_core.store import sweep
+from defib_core.store.sweep import Candidate, FleetClock
+from defib_operator.looks import Finding
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is true for all VMs at one moment."""
+
+    now: datetime
+    policies: Mapping[int, Policy]
+    clocks: Mapping[int, FleetClock]
+    blind_since: Mapping[int, datetime | None]
+    kubernetes_heard_at: datetime | None
+    room: Room
+
+
+async def set_scene(
+    connection: AsyncConnection, now: datetime, kubernetes_heard_at: datetime | None
+) -> Scene:
+    """Read what is true for all VMs."""
+    configs = await sweep.configs(connection)
+    policies = {one.id: parse_system_config(one.spec).to_policy() for one in configs}
+    proved = await sweep.last_proof(connection)
+    clocks = {
+        config_id: await _clock(connection, config_id, policy, proved, now)
+        for config_id, policy in policies.items()
+    }
+    seen = await sweep.traffic(connection, now)
+    return Scene(
+        now=now,
+        policies=policies,
+        clocks=clocks,
+        blind_since={
+            config_id: (proved or LONG_AGO) if clock.blind else None
+            for config_id, clock in clocks.items()
+        },
+        kubernetes_heard_at=kubernetes_heard_at,
+        room=Room(seen.in_flight, seen.in_flight_on_node, seen.sent_last_hour, seen.fleet_sizes),
+    )
+
+
+async def _clock(
+    connection: AsyncConnection,
+    config_id: int,
+    policy: Policy,
+    proved: datetime | None,
+    now: datetime,
+) -> FleetClock:
+    blind_after = policy.safety.blind_after
+    ended = await sweep.last_blindness(connection, blind_after)
+    return FleetClock(
+        config_id=config_id,
+        floor=ended or LONG_AGO,
+        blind=proved is None or now - proved > blind_after,
+        boot_grace=policy.boot_grace,
+        clear_after=policy.attempts_clear_after,
+    )
+
+
+def case_of(
+    one: Candidate,
+    scene: Scene,
+    finding: Finding | None,
+    *,
+    manual: bool = False,
+    forced: bool = False,
+) -> Case:
+    """Put one VM's facts together."""
+    policy = scene.policies[one.config_id]
+    return Case(
+        observation=_observation(one, scene, finding),
+        treatment=Treatment(
+            policy=policy,
+            max_attempts=one.max_attempts,
+            enabled=one.remediation_enabled,
+            steps=one.steps,
+            paused_reason=one.paused_reason,
+            paused_until=one.paused_until,
+        ),
+        history=History(
+            attempts=one.reset_attempts,
+            last_attempt_at=one.last_attempt_at,
+            unfinished=one.unfinished,
+            owes_start=one.owes_start,
+            resumed_io_error=one.resumed_io_error,
+            dry_run_done=one.dry_run_done,
+        ),
+        around=Surroundings(
+            ingest_blind_since=scene.blind_since[one.config_id],
+            control_plane_heard_at=scene.kubernetes_heard_at,
+        ),
+        manual=manual,
+        forced=forced,
+    )
+
+
+def _observation(one: Candidate, scene: Scene, finding: Finding | None) -> Observation:
+    return Observation(
+        vm_id=one.vm_id,
+        identity=Identity(
+            vmid=one.vmid,
+            hostname=one.hostname,
+            proxmox_name=one.proxmox_name,
+            pinned_uuid=one.pinned_uuid,
+        ),
+        state=one.state,
+        last_heartbeat=one.last_heartbeat,
+        clock_floor=max(one.clock_floor, scene.clocks[one.config_id].floor),
+        stale_timeout=one.stale_timeout,
+        reports=one.reports,
+        guest=finding,
+    )

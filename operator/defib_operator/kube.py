@@ -1,0 +1,205 @@
+"""The Kubernetes API: the only module that speaks to it besides kopf's own watching.
+
+Reads a kubeconfig that it was given, or the pod's service account; never the user's own context.
+"""
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import kopf
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from defib_core.config.resources import GROUP, VERSION, Resource
+
+REQUEST_SECONDS = 15
+PAGE = 500
+MERGE_PATCH = "application/merge-patch+json"
+NOT_FOUND, CONFLICT = 404, 409
+
+Object = Mapping[str, Any]
+
+
+class KubernetesError(Exception):
+    """The Kubernetes API refused or could not be reached; the text says what was asked."""
+
+    def __init__(self, what: str, status: int | None, text: str) -> None:
+        super().__init__(f"{what}: {text}")
+        self.status = status
+
+
+class KubernetesNotFound(KubernetesError):
+    """There is no such object."""
+
+
+class KubernetesConflict(KubernetesError):
+    """There is such an object already."""
+
+
+@asynccontextmanager
+async def connect(kubeconfig: Path | None) -> AsyncIterator["Kubernetes"]:
+    """Open a client with the given kubeconfig, or the pod's service account."""
+    settings = await _configuration(kubeconfig)
+    async with client.ApiClient(settings) as api:
+        yield Kubernetes(api, settings)
+
+
+async def _configuration(kubeconfig: Path | None) -> client.Configuration:
+    settings = client.Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]  # the library's own
+        else:
+            await config.load_kube_config(  # type: ignore[no-untyped-call]  # same
+                str(kubeconfig), client_configuration=settings, persist_config=False
+            )
+    except (config.ConfigException, OSError) as error:
+        where = "the pod's service account" if kubeconfig is None else str(kubeconfig)
+        raise KubernetesError(
+            f"cannot read {where}",
+            None,
+            f"{error}. Outside a pod set DEFIB_KUBECONFIG to a kubeconfig file",
+        ) from error
+    return settings
+
+
+class Kubernetes:
+    """What Defib asks of the Kubernetes API."""
+
+    def __init__(self, api: client.ApiClient, settings: client.Configuration) -> None:
+        self._settings = settings
+        self._objects = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._events = client.EventsV1Api(api)
+
+    def login(self) -> kopf.ConnectionInfo:
+        """Give kopf the same credentials."""
+        settings = self._settings
+        header = (settings.api_key or {}).get("BearerToken") or (settings.api_key or {}).get(
+            "authorization"
+        )
+        scheme, _, token = (header or "").rpartition(" ")
+        return kopf.ConnectionInfo(
+            server=settings.host,
+            ca_path=settings.ssl_ca_cert,
+            certificate_path=settings.cert_file,
+            private_key_path=settings.key_file,
+            scheme=(scheme or "Bearer") if token else None,
+            token=token or None,
+        )
+
+    async def list_page(self, resource: Resource, namespace: str | None) -> AsyncIterator[Object]:
+        """List all objects of a kind, page by page."""
+        token: str | None = None
+        while True:
+            page = await self._call(
+                f"list {resource.plural}", self._list, resource, namespace, token
+            )
+            for item in page["items"]:
+                yield item
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+
+    def _list(self, resource: Resource, namespace: str | None, token: str | None) -> Any:  # noqa: ANN401 - the library's own
+        paging: dict[str, Any] = {"limit": PAGE, "_request_timeout": REQUEST_SECONDS}
+        if token:
+            paging["_continue"] = token
+        where = (GROUP, VERSION)
+        if namespace is None:
+            return self._objects.list_cluster_custom_object(*where, resource.plural, **paging)
+        return self._objects.list_namespaced_custom_object(
+            *where, namespace, resource.plural, **paging
+        )
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """Read one object. Raises KubernetesNotFound."""
+        return cast(
+            "Object",
+            await self._call(
+                f"read {resource.kind} {namespace}/{name}",
+                self._objects.get_namespaced_custom_object,
+                GROUP,
+                VERSION,
+                namespace,
+                resource.plural,
+                name,
+                _request_timeout=REQUEST_SECONDS,
+            ),
+        )
+
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any], uid: str
+    ) -> None:
+        """Write an object's status, if it is still the same object. Raises KubernetesNotFound."""
+        try:
+            await self._call(
+                f"write the status of {resource.kind} {namespace}/{name}",
+                self._objects.patch_namespaced_custom_object_status,
+                GROUP,
+                VERSION,
+                namespace,
+                resource.plural,
+                name,
+                {"metadata": {"uid": uid}, "status": status},
+                _content_type=MERGE_PATCH,
+                _request_timeout=REQUEST_SECONDS,
+            )
+        except KubernetesConflict as error:
+            raise KubernetesNotFound(str(error), CONFLICT, "another object has its name") from error
+
+    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Object:
+        """Create an object. Raises KubernetesConflict where its name is taken."""
+        return cast(
+            "Object",
+            await self._call(
+                f"create {resource.kind} {namespace}/{body['metadata']['name']}",
+                self._objects.create_namespaced_custom_object,
+                GROUP,
+                VERSION,
+                namespace,
+                resource.plural,
+                body,
+                _request_timeout=REQUEST_SECONDS,
+            ),
+        )
+
+    async def read_secret(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Read a Secret's values as text. Raises KubernetesNotFound."""
+        secret = await self._call(
+            f"read Secret {namespace}/{name}",
+            self._core.read_namespaced_secret,
+            name,
+            namespace,
+            _request_timeout=REQUEST_SECONDS,
+        )
+        return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
+
+    async def post_event(self, namespace: str, body: Mapping[str, Any]) -> None:
+        """Post an Event of events.k8s.io/v1."""
+        await self._call(
+            "post an Event",
+            self._events.create_namespaced_event,
+            namespace,
+            body,
+            _request_timeout=REQUEST_SECONDS,
+        )
+
+    async def _call(self, what: str, method: Any, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - the library's own
+        try:
+            return await method(*args, **kwargs)
+        except ApiException as error:
+            raise _translate(what, error) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise KubernetesError(what, None, f"cannot be reached: {error!r}") from error
+
+
+def _translate(what: str, error: ApiException) -> KubernetesError:
+    kind = {NOT_FOUND: KubernetesNotFound, CONFLICT: KubernetesConflict}.get(
+        error.status, KubernetesError
+    )
+    return kind(what, error.status, f"{error.status} {error.reason}: {str(error.body)[:500]}")

@@ -1,0 +1,204 @@
+"""The sweep: moves the states of all VMs, judges those that are down, writes intents and holds.
+
+Two transactions under the leader's epoch with a bounded look at Proxmox between them: a slow
+Proxmox delays resets, never the states. It sends nothing; the pipeline does.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from defib_core.domain.decide import Act, Hold, Look, Verdict, clock_restarts, decide
+from defib_core.domain.limits import Wanting, allot
+from defib_core.domain.observation import GuestFacts
+from defib_core.domain.reasons import HoldReason
+from defib_core.store import intents, lease, sweep
+from defib_core.store.clock import database_now
+from defib_core.store.sweep import Candidate
+from defib_operator.judging import Scene, case_of, set_scene
+from defib_operator.leadership import NotLeading
+from defib_operator.looks import Finding, Wanted
+
+log = structlog.get_logger(__name__)
+
+
+class Eyes(Protocol):
+    """Looks at VMs in Proxmox, within a budget of time."""
+
+    async def look(self, wanted: Sequence[Wanted], now: datetime) -> Mapping[int, Finding]:
+        """Say what was seen of each VM."""
+        ...
+
+    def forget_all_but(self, vm_ids: frozenset[int]) -> None:
+        """Stop watching VMs that are no longer suspects."""
+        ...
+
+
+class Ears(Protocol):
+    """Knows when the Kubernetes API was last heard, by the database's clock."""
+
+    def heard_at(self, now: datetime) -> datetime | None:
+        """Say when; None where it never was."""
+        ...
+
+
+class Lead(Protocol):
+    """Whether this replica leads."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch; raises NotLeading."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    changed: int
+    intents: tuple[int, ...]
+    holds: int
+    seconds: float
+
+
+class Sweep:
+    """Sweeps the whole fleet; `tick` is one sweep."""
+
+    def __init__(self, engine: AsyncEngine, lead: Lead, eyes: Eyes, ears: Ears) -> None:
+        self._engine = engine
+        self._lead = lead
+        self._eyes = eyes
+        self._ears = ears
+
+    async def tick(self) -> Swept:
+        """Sweep once. Raises NotLeading where another replica leads."""
+        began = time.monotonic()
+        epoch = self._lead.epoch
+        async with self._engine.begin() as connection:
+            scene = await self._scene(connection, epoch)
+            changed = await sweep.change_states(connection, list(scene.clocks.values()), scene.now)
+            shortlist = await sweep.candidates(connection)
+        for change in changed:
+            log.info(
+                "state_changed", vm=change.vm_id, **{"from": change.from_state}, to=change.to_state
+            )
+        findings = await self._look(shortlist, scene)
+        async with self._engine.begin() as connection:
+            scene = await self._scene(connection, epoch)
+            again = await sweep.candidates(connection, [one.vm_id for one in shortlist])
+            made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
+            seconds = time.monotonic() - began
+            await sweep.swept(connection, scene.now, seconds)
+        return Swept(len(changed), made, holds, seconds)
+
+    async def _scene(self, connection: AsyncConnection, epoch: int) -> Scene:
+        now = await database_now(connection)
+        if not await lease.is_in_force(connection, epoch, now):
+            raise NotLeading(f"epoch {epoch} has passed")
+        return await set_scene(connection, now, self._ears.heard_at(now))
+
+    async def _look(self, shortlist: Sequence[Candidate], scene: Scene) -> Mapping[int, Finding]:
+        self._eyes.forget_all_but(frozenset(one.vm_id for one in shortlist))
+        wanted = [
+            Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.config_id].safety)
+            for one in shortlist
+            if isinstance(decide(case_of(one, scene, None), scene.now), Look)
+        ]
+        return await self._eyes.look(wanted, scene.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """The second half of a sweep: judge all, hand out the places, write what came of it."""
+
+    connection: AsyncConnection
+    scene: Scene
+    findings: Mapping[int, Finding]
+    epoch: int
+
+    async def judge_all(self, judged: Sequence[Candidate]) -> tuple[tuple[int, ...], int]:
+        """Return the intents made, and how many holds began."""
+        verdicts = {
+            one.vm_id: decide(
+                case_of(one, self.scene, self.findings.get(one.vm_id)), self.scene.now
+            )
+            for one in judged
+        }
+        wanting = [self._wanting(one) for one in judged if isinstance(verdicts[one.vm_id], Act)]
+        places = allot(wanting, self.scene.room, self.scene.policies)
+        made: list[int] = []
+        holds = 0
+        for one in judged:
+            verdict = places.get(one.vm_id) or verdicts[one.vm_id]
+            if _clock_restarts(one, verdict):
+                await sweep.restart_clock(self.connection, one.vm_id, self.scene.now)
+            elif isinstance(verdict, Act):
+                made += await self._intend(one, verdict)
+            elif isinstance(verdict, Hold):
+                holds += await self._hold(one, verdict)
+        return tuple(made), holds
+
+    def _wanting(self, one: Candidate) -> Wanting:
+        seen = self.findings[one.vm_id]
+        return Wanting(
+            vm_id=one.vm_id,
+            fleet=one.config_id,
+            node=(one.cluster_id, seen.node if isinstance(seen, GuestFacts) else one.node),
+            attempts=one.reset_attempts,
+            silence=self.scene.now - (one.last_heartbeat or one.clock_floor),
+        )
+
+    async def _hold(self, one: Candidate, verdict: Hold) -> bool:
+        reason = verdict.reason.value
+        opened = await sweep.hold(self.connection, one, reason, verdict.message, self.scene.now)
+        if opened:
+            log.info("held", vm=one.vm_id, reason=reason, why=verdict.message)
+        return opened
+
+    async def _intend(self, one: Candidate, verdict: Act) -> list[int]:
+        dry_run = self.scene.policies[one.config_id].dry_run
+        if dry_run and one.dry_run_done:
+            return []
+        decision = _decision(one, self.scene, self.findings.get(one.vm_id))
+        intent = intents.AutoIntent(one.vm_id, verdict.action, dry_run, decision)
+        made = await intents.create_auto(
+            self.connection, intent, epoch=self.epoch, now=self.scene.now
+        )
+        if made is None:
+            return []
+        await sweep.end_hold(self.connection, one.vm_id, self.scene.now)
+        log.info(
+            "reset_intended",
+            vm=one.vm_id,
+            intent=made,
+            action=verdict.action.value,
+            dry_run=dry_run,
+        )
+        return [made]
+
+
+def _clock_restarts(one: Candidate, verdict: Verdict) -> bool:
+    held = None if one.hold_reason is None else HoldReason(one.hold_reason)
+    return not one.hold_released and clock_restarts(held, verdict)
+
+
+def _decision(one: Candidate, scene: Scene, finding: Finding | None) -> dict[str, Any]:
+    """What the decision rested on, for the person who asks why."""
+    guest = {key: _plain(value) for key, value in asdict(finding).items()} if finding else {}
+    return {
+        "lastHeartbeat": _plain(one.last_heartbeat),
+        "clockFloor": _plain(max(one.clock_floor, scene.clocks[one.config_id].floor)),
+        "staleTimeoutSeconds": one.stale_timeout.total_seconds(),
+        "judgedAt": _plain(scene.now),
+        "attemptsBefore": one.reset_attempts,
+        "proxmox": guest,
+    }
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

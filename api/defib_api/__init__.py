@@ -1,4 +1,4 @@
-"""The API: takes heartbeats and serves the dashboard.
+"""The API process: takes heartbeats, shows the fleet, writes down what people ask for.
 
-Needs no Kubernetes access and no Proxmox credentials.
+It needs PostgreSQL; Redis may vanish. It has no access to Kubernetes and none to Proxmox.
 """

@@ -9,7 +9,7 @@ import sys
 from typing import TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from defib_core.config.settings import LogFormat
 
@@ -46,7 +46,14 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_color_message,
     ]
+
+
+def _without_color_message(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Uvicorn sends each of its lines twice, the second time with escape codes."""
+    event.pop("color_message", None)
+    return event
 
 
 def _formatter(log_format: LogFormat, *, colors: bool) -> logging.Formatter:
@@ -54,7 +61,9 @@ def _formatter(log_format: LogFormat, *, colors: bool) -> logging.Formatter:
     if log_format is LogFormat.JSON:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=colors)]
+        # The rich tracebacks print local variables, and with them whatever secret is in one.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     # Foreign lines were filtered by their own logger already, and carry no structlog logger.
     foreign = [one for one in _shared() if one is not structlog.stdlib.filter_by_level]
     return structlog.stdlib.ProcessorFormatter(

@@ -20,6 +20,10 @@ class ReportedIdentity:
     agent_version: str | None
 
 
+class NotRegistrable(Exception):
+    """The key's cluster is gone, or its namespace has no SystemConfig named default."""
+
+
 ENSURE_DEFAULTS = text("""
 WITH c AS (
     INSERT INTO proxmox_cluster (namespace, name) VALUES (:namespace, 'default')
@@ -74,7 +78,8 @@ async def ensure_defaults(connection: AsyncConnection, namespace: str) -> None:
 async def find_or_create(connection: AsyncConnection, identity: ReportedIdentity) -> int:
     """Return the id of the VM, which is created if it is new; keep what the report adds.
 
-    A hostname given by a manifest stays; otherwise the guest's own word counts.
+    A hostname given by a manifest stays; otherwise the guest's own word counts. Raises
+    NotRegistrable.
     """
     found = await connection.execute(
         FIND_OR_CREATE,
@@ -87,9 +92,11 @@ async def find_or_create(connection: AsyncConnection, identity: ReportedIdentity
             "agent_version": identity.agent_version,
         },
     )
-    vm_id = int(found.scalar_one())
+    vm_id = found.scalar_one_or_none()
+    if vm_id is None:
+        raise NotRegistrable(f"no cluster {identity.cluster_id}, or no SystemConfig default for it")
     await connection.execute(ENSURE_STATE, {"vm_id": vm_id})
-    return vm_id
+    return int(vm_id)
 
 
 async def all_identities(connection: AsyncConnection) -> list[tuple[int, ReportedIdentity]]:

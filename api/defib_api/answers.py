@@ -1,0 +1,46 @@
+"""Answers made without FastAPI: bytes and headers, ready to send."""
+
+from dataclasses import dataclass
+
+import msgspec
+from starlette.types import Send
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+SAFE_HEADERS: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+)
+JSON_HEADERS: Headers = ((b"content-type", b"application/json"), *SAFE_HEADERS)
+CLOSE: Headers = ((b"connection", b"close"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, a JSON body, and headers beyond those of every answer."""
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+
+    async def send(self, send: Send) -> None:
+        """Send it whole."""
+        await self.start(send)
+        await send({"type": "http.response.body", "body": self.body})
+
+    async def start(self, send: Send) -> None:
+        """Send the status and the headers only."""
+        length = (b"content-length", b"%d" % len(self.body))
+        headers = [*JSON_HEADERS, length, *self.headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+
+
+def failure(status: int, message: str, *, headers: Headers = (), **more: object) -> Answer:
+    """Build `{"success": false, "message": ...}` and what more is known."""
+    body = msgspec.json.encode({"success": False, "message": message, **more})
+    return Answer(status, body, headers)
+
+
+def retry_after(seconds: int) -> Headers:
+    """When the sender may try again."""
+    return ((b"retry-after", b"%d" % seconds),)

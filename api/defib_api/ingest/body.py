@@ -1,0 +1,86 @@
+"""Reads a report's bytes: bounded in size and time while they come in."""
+
+import asyncio
+
+from starlette.types import Message, Receive, Scope, Send
+
+from defib_api.answers import CLOSE, Answer, failure
+
+MOST_BYTES = 16 * 1024
+DEADLINE_SECONDS = 10.0
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 16 * 1024 * 1024
+
+
+class ClientGone(Exception):
+    """The sender hung up before the body was whole; there is nobody to answer."""
+
+
+class TooLarge(Exception):
+    """The body is longer than a report can be."""
+
+
+class TooSlow(Exception):
+    """The body did not come within the deadline."""
+
+
+TOO_LARGE = failure(
+    413,
+    f"the body is larger than {MOST_BYTES} bytes; one report is a few hundred",
+    headers=CLOSE,
+)
+TOO_SLOW = failure(
+    408, f"the body did not come within {DEADLINE_SECONDS:.0f} s; send it again", headers=CLOSE
+)
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Read the whole body; raise TooLarge, TooSlow or ClientGone."""
+    if _declared_length(scope) > MOST_BYTES:
+        raise TooLarge
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await _read(receive)
+    except TimeoutError as error:
+        raise TooSlow from error
+
+
+async def send_and_linger(answer: Answer, receive: Receive, send: Send) -> None:
+    """Answer a sender that is still sending: read on for a moment, so that it sees the answer.
+
+    Closing at once would reset the connection under it, and the answer would be lost.
+    """
+    await answer.start(send)
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    left = LINGER_BYTES
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise TooLarge
+        if not message.get("more_body", False):
+            return body
+
+
+def _declared_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0

@@ -35,12 +35,8 @@ def _is_hostname(value: str) -> str:
     return value
 
 
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=HOSTNAME_MAX), AfterValidator(_is_object_name)
-]
-Hostname = Annotated[
-    str, Field(min_length=1, max_length=HOSTNAME_MAX), AfterValidator(_is_hostname)
-]
+ObjectName = Annotated[str, Field(max_length=HOSTNAME_MAX), AfterValidator(_is_object_name)]
+Hostname = Annotated[str, Field(max_length=HOSTNAME_MAX), AfterValidator(_is_hostname)]
 
 
 class Reference(SpecModel):

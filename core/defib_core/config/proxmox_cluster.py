@@ -29,14 +29,18 @@ ENDPOINT_WANTED = (
     "an endpoint must be https://HOST or https://HOST:PORT and nothing more, such as"
     " https://pve1.example.com:8006: no user, path or query"
 )
+USER_IN_ENDPOINT = (
+    "an endpoint must not carry a user or password: remove what stands before the @, and put an"
+    " API token into the Secret that tokenSecretRef names. If the password was real, change it"
+)
 ENDPOINT_TWICE = "each endpoint may be named once"
 CERTIFICATE_WANTED = (
     "caBundle must hold certificates as PEM text, beginning with -----BEGIN CERTIFICATE-----"
     " (on a Proxmox node: /etc/pve/pve-root-ca.pem)"
 )
 NO_PRIVATE_KEY = (
-    "caBundle holds a private key, which now everyone who may read this object can read: replace"
-    " the key, and put only the certificate here"
+    "caBundle holds a private key: put only the certificate here. Whoever may read this manifest"
+    " can read the key, so replace it"
 )
 
 
@@ -49,12 +53,14 @@ class Endpoint:
 
 
 def _is_endpoint(url: str) -> str:
-    if not ENDPOINT.fullmatch(url):
+    if "@" not in url and not ENDPOINT.fullmatch(url):
         raise PydanticCustomError("rule", ENDPOINT_WANTED)
     return url
 
 
-def _no_endpoint_twice(urls: tuple[str, ...]) -> tuple[str, ...]:
+def _are_endpoints(urls: tuple[str, ...]) -> tuple[str, ...]:
+    if any("@" in url for url in urls):
+        raise PydanticCustomError("rule", USER_IN_ENDPOINT)
     if len(set(urls)) < len(urls):
         raise PydanticCustomError("rule", ENDPOINT_TWICE)
     return urls
@@ -68,7 +74,7 @@ def _is_certificates_only(text: str) -> str:
     return text
 
 
-EndpointUrl = Annotated[str, Field(min_length=1, max_length=280), AfterValidator(_is_endpoint)]
+EndpointUrl = Annotated[str, Field(max_length=280), AfterValidator(_is_endpoint)]
 SecretKey = Annotated[str, Field(min_length=1, max_length=253)]
 
 
@@ -94,11 +100,10 @@ class ProxmoxClusterSpec(SpecModel):
     endpoints: Annotated[
         tuple[EndpointUrl, ...],
         Field(min_length=1, max_length=16, json_schema_extra={"uniqueItems": True}),
-        AfterValidator(_no_endpoint_twice),
+        AfterValidator(_are_endpoints),
     ]
     ca_bundle: (
-        Annotated[str, Field(min_length=1, max_length=65536), AfterValidator(_is_certificates_only)]
-        | None
+        Annotated[str, Field(max_length=65536), AfterValidator(_is_certificates_only)] | None
     ) = None
     token_secret_ref: TokenSecretRef
     timeouts: Timeouts = Timeouts()

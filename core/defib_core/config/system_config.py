@@ -62,7 +62,7 @@ def _no_signal_twice(value: tuple[LifeSignal, ...]) -> tuple[LifeSignal, ...]:
     return value
 
 
-LabelKey = Annotated[str, Field(min_length=1, max_length=317), AfterValidator(_is_label_key)]
+LabelKey = Annotated[str, Field(max_length=317), AfterValidator(_is_label_key)]
 # A tuple, not a set: a mirror of the spec must come out the same each time.
 Signals = Annotated[
     tuple[LifeSignal, ...],

@@ -67,7 +67,7 @@ class Remediation(SpecModel):
 class Pause(SpecModel):
     """`spec.paused`: states still move, nothing is reset."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_says_something)]
+    reason: Annotated[str, Field(max_length=1024), AfterValidator(_says_something)]
     until: AwareDatetime | None = None
 
 

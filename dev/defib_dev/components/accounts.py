@@ -75,13 +75,19 @@ def private_home(wished: Path, account: Account | None) -> Path:
     The same wish gives the same folder every time.
     """
     wished.parent.mkdir(parents=True, exist_ok=True)
-    if account is None:
-        wished.mkdir(mode=0o700, exist_ok=True)
+    home = home_of(wished, account)
+    home.mkdir(mode=0o700, exist_ok=True)
+    if account is not None:
+        os.chown(home, account.uid, account.gid)
+    return home
+
+
+def home_of(wished: Path, account: Account | None) -> Path:
+    """Where `private_home` puts it; nothing is made."""
+    if account is None or can_reach(account, wished.parent):
         return wished
-    if can_reach(account, wished.parent):
-        return _owned(wished, account)
     key = hashlib.sha256(str(wished.resolve()).encode()).hexdigest()[:16]
-    return _owned(fallback_root() / key, account)
+    return fallback_root() / key
 
 
 def fallback_root() -> Path:
@@ -92,9 +98,3 @@ def fallback_root() -> Path:
     if root.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
         raise ComponentError(f"{root} was made by somebody else; remove it and try again")
     return root
-
-
-def _owned(folder: Path, account: Account) -> Path:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    os.chown(folder, account.uid, account.gid)
-    return folder

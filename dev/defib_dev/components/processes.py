@@ -59,7 +59,7 @@ def start(spec: ProcessSpec, log: Path) -> ProcessRecord:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd="/",
-            env=_environment(spec.env),
+            env={**clean_environment(), **spec.env},
             **(spec.account.popen_arguments() if spec.account else {}),
         )
     _children[child.pid] = child
@@ -149,7 +149,7 @@ def _with_parent_bond(spec: ProcessSpec) -> list[str]:
     return [*bond, *spec.argv]
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The user's environment without settings that would redirect a part, and no loopback proxy."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_SETTINGS)
@@ -157,4 +157,4 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in kept.get(name, "").split(",") if host]
         kept[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
-    return {**kept, **extra}
+    return kept

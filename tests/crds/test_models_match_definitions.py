@@ -5,12 +5,14 @@ know fails it, so that nothing is passed over in silence.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from defib_core.config import names, proxmox_cluster, system_config, virtual_machine
 from defib_core.config.base import InvalidSpec, SpecModel
 from defib_core.config.proxmox_cluster import ProxmoxClusterSpec
 from defib_core.config.system_config import SystemConfigSpec
@@ -114,6 +116,26 @@ def test_each_rule_of_the_definition_is_in_the_model_in_the_same_words(
 
     assert wanted
     assert wanted - said == set()
+
+
+def test_the_rules_and_the_models_share_their_regular_expressions(
+    schemas: dict[str, Node],
+) -> None:
+    in_rules = {
+        expression
+        for schema in schemas.values()
+        for rule in rules(schema["properties"]["spec"])
+        for expression in re.findall(r"matches\(r'(.*?)'\)", rule["rule"])
+    }
+
+    assert in_rules == {
+        names.HOSTNAME.pattern,
+        names.OBJECT_NAME.pattern,
+        proxmox_cluster.CERTIFICATE.pattern,
+        proxmox_cluster.ENDPOINT.pattern,
+        system_config.LABEL_KEY.pattern,
+        virtual_machine.SOMETHING.pattern,
+    }
 
 
 def problems(model: type[SpecModel], spec: Node) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from defib_core.config.base import InvalidSpec
-from defib_core.config.proxmox_cluster import Endpoint, parse_proxmox_cluster
+from defib_core.config.proxmox_cluster import parse_proxmox_cluster
 from defib_core.config.system_config import SystemConfigSpec, parse_system_config
 from defib_core.config.virtual_machine import VirtualMachineSpec, parse_virtual_machine
 from defib_core.domain.actions import Action
@@ -154,18 +154,18 @@ def test_without_an_override_no_config_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "endpoint"),
+    "url",
     [
-        ("https://pve1.example.com", Endpoint("pve1.example.com", 8006)),
-        ("https://pve1.example.com:443/", Endpoint("pve1.example.com", 443)),
-        ("https://[fd00::1]:8006", Endpoint("fd00::1", 8006)),
-        ("https://192.0.2.7:65535", Endpoint("192.0.2.7", 65535)),
+        "https://pve1.example.com",
+        "https://pve1.example.com:443/",
+        "https://[fd00::1]:8006",
+        "https://192.0.2.7:65535",
     ],
 )
-def test_an_endpoint_is_taken_apart(url: str, endpoint: Endpoint) -> None:
+def test_an_endpoint_is_a_host_with_or_without_a_port(url: str) -> None:
     cluster = parse_proxmox_cluster({"endpoints": [url], "tokenSecretRef": {"name": "token"}})
 
-    assert cluster.addresses == (endpoint,)
+    assert cluster.endpoints == (url,)
 
 
 def test_a_spec_cannot_be_changed_once_read() -> None:

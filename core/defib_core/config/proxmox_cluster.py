@@ -5,9 +5,7 @@ Names the Secret that holds the token and never holds the token itself.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -16,8 +14,6 @@ from defib_core.config.base import SpecModel
 from defib_core.config.names import ObjectName
 
 KIND = "ProxmoxCluster"
-
-PROXMOX_PORT = 8006
 
 ENDPOINT = re.compile(
     r"^https://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)"
@@ -42,14 +38,6 @@ NO_PRIVATE_KEY = (
     "caBundle holds a private key: put only the certificate here. Whoever may read this manifest"
     " can read the key, so replace it"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where one node of the cluster answers; always HTTPS."""
-
-    host: str
-    port: int = PROXMOX_PORT
 
 
 def _is_endpoint(url: str) -> str:
@@ -107,16 +95,6 @@ class ProxmoxClusterSpec(SpecModel):
     ) = None
     token_secret_ref: TokenSecretRef
     timeouts: Timeouts = Timeouts()
-
-    @property
-    def addresses(self) -> tuple[Endpoint, ...]:
-        """The endpoints taken apart, in the order in which to try them."""
-        return tuple(_take_apart(url) for url in self.endpoints)
-
-
-def _take_apart(url: str) -> Endpoint:
-    parts = urlsplit(url)
-    return Endpoint(parts.hostname or "", parts.port or PROXMOX_PORT)
 
 
 def parse_proxmox_cluster(spec: Mapping[str, Any]) -> ProxmoxClusterSpec:

@@ -13,6 +13,9 @@ DATABASE_ERRORS = (SQLAlchemyError, psycopg.Error)
 DATA_ERRORS = (psycopg.DataError, psycopg.IntegrityError, UnicodeError)
 """The values of a statement are at fault, not the server."""
 
+SCHEMA_STATES = ("42P01", "42703", "42883", "3F000")
+"""No such table, column, function or schema."""
+
 AWAY_STATES = ("08", "57P", "53300", "25006")
 """Lost connection; shutting down or starting; too many connections; read-only after a failover."""
 
@@ -28,6 +31,12 @@ def is_away(error: BaseException) -> bool:
     if error.sqlstate is None:
         return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
     return error.sqlstate.startswith(AWAY_STATES)
+
+
+def is_schema_missing(error: BaseException) -> bool:
+    """True where the database was not migrated to this version."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in SCHEMA_STATES
 
 
 def explain(error: BaseException) -> str:

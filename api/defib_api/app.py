@@ -1,0 +1,72 @@
+"""The ASGI application: reports first, then FastAPI with everything else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from defib_api import errors, openapi
+from defib_api.auth import principal_of
+from defib_api.envelope import Envelope
+from defib_api.ingest.route import IngestFirst
+from defib_api.routes import probes, report, resets, status, vms
+from defib_api.services import Services, make_services
+from defib_core.config.settings import ApiSettings
+
+TAGS: list[dict[str, Any]] = [
+    {"name": "Reports", "description": "What agents send."},
+    {"name": "Fleet", "description": "All VMs at a glance."},
+    {"name": "VMs", "description": "VMs, their history and their resets."},
+    {"name": "Resets", "description": "Asking for a reset by hand."},
+    {"name": "Probes", "description": "For Kubernetes, load balancers and people."},
+]
+
+
+def create_app(settings: ApiSettings) -> ASGIApp:
+    """Build the whole application; nothing connects before its lifespan starts."""
+    services = make_services(settings)
+    return IngestFirst(dashboard_app(services), services.keys, services.known, services.writer)
+
+
+def dashboard_app(services: Services | None) -> FastAPI:
+    """Build the FastAPI part; without services it can only describe itself."""
+    app = FastAPI(
+        title="Defib",
+        summary="Heartbeats in, resets out.",
+        description="VMs report their health; people see the fleet and ask for resets.",
+        version=version("defib"),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url="/api/openapi.json",
+        openapi_tags=TAGS,
+        # Both pages load their scripts from other people's servers.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+    app.add_middleware(Envelope)
+    errors.install(app)
+    openapi.install(app)
+    _add_routes(app)
+    if services is not None and services.settings.frontend_dir is not None:
+        app.mount("/", StaticFiles(directory=services.settings.frontend_dir, html=True))
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.include_router(report.router)
+    for router in (status.router, vms.router, resets.router):
+        app.include_router(router, dependencies=[Depends(principal_of)])
+    app.include_router(probes.router)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    async with services.running():
+        yield

@@ -1,0 +1,85 @@
+"""Around every request but the reports: its number, safe headers, a bounded body, no bare crash.
+
+Pure ASGI: Starlette's BaseHTTPMiddleware costs more than all the rest together.
+"""
+
+import re
+import secrets
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from defib_api.errors import unexpected
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = "x-request-id"
+SANE_ID = re.compile(r"\A[A-Za-z0-9._-]{1,64}\Z")
+MOST_BYTES = 64 * 1024
+TOO_LARGE = f"the body is larger than {MOST_BYTES} bytes"
+
+
+class Envelope:
+    """The outermost middleware of the FastAPI application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; answer 500, and log, where it breaks."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _number(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = request_id
+        dressed = _Dressed(scope, send, request_id)
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, _bounded(receive), dressed)
+            except Exception:
+                log.exception("request.failed", path=scope["path"])
+                if dressed.started:
+                    raise
+                await unexpected(request_id)(scope, receive, dressed)
+
+
+class _Dressed:
+    """Adds the headers of every answer."""
+
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._is_api = scope["path"].startswith("/api")
+        self._send = send
+        self._request_id = request_id
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = self._request_id
+            headers["x-content-type-options"] = "nosniff"
+            headers.setdefault("referrer-policy", "no-referrer")
+            if self._is_api:
+                headers.setdefault("cache-control", "no-store")
+        await self._send(message)
+
+
+def _number(given: str | None) -> str:
+    """Keep the number a proxy gave the request, if it is sane; else give it one."""
+    return given if given is not None and SANE_ID.match(given) else secrets.token_hex(8)
+
+
+def _bounded(receive: Receive) -> Receive:
+    read = 0
+
+    async def bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MOST_BYTES:
+            raise HTTPException(413, TOO_LARGE, {"Connection": "close"})
+        return message
+
+    return bounded

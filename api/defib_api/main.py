@@ -1,0 +1,42 @@
+"""Builds the API process and runs it: uvicorn on uvloop and httptools, one process.
+
+More replicas are more processes behind a load balancer; each has its own writer.
+"""
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from defib_api.app import create_app
+from defib_api.protocol import GuardedProtocol
+from defib_core.config.logs import configure_logging
+from defib_core.config.settings import ApiSettings
+
+KEEP_ALIVE_SECONDS = 5
+GRACEFUL_SECONDS = 20
+BACKLOG = 4096
+
+
+def server_config(app: ASGIApp, settings: ApiSettings, *, loop: str = "uvloop") -> uvicorn.Config:
+    """Say how the process serves; tests bring a loop of their own."""
+    return uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        loop=loop,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+
+
+def serve(settings: ApiSettings) -> None:
+    """Run until SIGTERM or SIGINT; what was taken in is stored before it ends."""
+    configure_logging(settings.log_level, settings.log_format)
+    uvicorn.Server(server_config(create_app(settings), settings)).run()

@@ -1,0 +1,22 @@
+"""The ids the API shows: `vm_123`, `reset_45`. What does not look so belongs to nothing."""
+
+import re
+
+VM_ID = re.compile(r"\Avm_([1-9][0-9]{0,17})\Z")
+RESET_ID = re.compile(r"\Areset_([1-9][0-9]{0,17})\Z")
+
+
+def vm_id_text(vm_id: int) -> str:
+    """Write the id of a VM."""
+    return f"vm_{vm_id}"
+
+
+def reset_id_text(intent_id: int) -> str:
+    """Write the id of a reset."""
+    return f"reset_{intent_id}"
+
+
+def read_id(pattern: re.Pattern[str], text: str) -> int | None:
+    """Read an id back; None where it is none."""
+    match = pattern.match(text)
+    return None if match is None else int(match[1])

@@ -1,0 +1,112 @@
+"""The parts of the API process, put together once and started and stopped in order."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from defib_api.cache import ReadCache
+from defib_api.housekeeping import Housekeeping
+from defib_api.ingest.backlog import Backlog
+from defib_api.ingest.prover import Prover
+from defib_api.ingest.registered import Registered
+from defib_api.ingest.writer import Writer
+from defib_api.keys import KeyTable
+from defib_api.supervise import keep_running
+from defib_core.config.settings import ApiSettings
+from defib_core.store import tokens
+from defib_core.store.engine import hot_connection, make_engine, sqlalchemy_url
+from defib_core.store.tokens import KnownToken
+
+POOL_SIZE = 10
+READ_SECONDS = 15.0
+DRAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes work with."""
+
+    settings: ApiSettings
+    engine: AsyncEngine
+    keys: KeyTable
+    known: Registered
+    writer: Writer
+    cache: ReadCache
+    house: Housekeeping
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection for a read, for a bounded time."""
+        async with asyncio.timeout(READ_SECONDS), self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the background work; at the end, store what is waiting and let go."""
+        others = [
+            asyncio.create_task(keep_running("keys", self.keys.keep_fresh)),
+            asyncio.create_task(keep_running("housekeeping", self.house.run)),
+        ]
+        writing = asyncio.create_task(keep_running("writer", self.writer.run))
+        try:
+            yield
+        finally:
+            self.writer.stop()
+            await asyncio.wait({writing}, timeout=DRAIN_SECONDS)
+            for task in (*others, writing):
+                task.cancel()
+            await asyncio.gather(*others, writing, return_exceptions=True)
+            await self.cache.close()
+            await self.engine.dispose()
+
+
+def make_services(settings: ApiSettings) -> Services:
+    """Put the parts together; nothing connects before `running`."""
+    url = settings.database_url.get_secret_value()
+    redis_url = settings.redis_url
+    engine = make_engine(url, application="defib-api", pool_size=POOL_SIZE)
+    known = Registered(engine)
+    return Services(
+        settings=settings,
+        engine=engine,
+        keys=KeyTable(partial(_load_tokens, engine)),
+        known=known,
+        writer=Writer(
+            partial(hot_connection, url, application="defib-api-writer"),
+            Prover(replica_name(settings.api_port)),
+            Backlog(),
+        ),
+        cache=ReadCache(
+            None if redis_url is None else redis_url.get_secret_value(),
+            scope=f"{_place_of(url)}/{settings.namespace}",
+        ),
+        house=Housekeeping(engine, known, settings.namespace),
+    )
+
+
+def services_of(request: Request) -> Services:
+    """Give a route the services of its application."""
+    services: Services = request.app.state.services
+    return services
+
+
+def replica_name(port: int) -> str:
+    """Name this process among the replicas."""
+    return f"{socket.gethostname()}:{port}:{os.getpid()}"
+
+
+def _place_of(database_url: str) -> str:
+    url = sqlalchemy_url(database_url)
+    return f"{url.host}:{url.port}/{url.database}"
+
+
+async def _load_tokens(engine: AsyncEngine) -> Mapping[bytes, KnownToken]:
+    async with engine.connect() as connection:
+        return await tokens.load(connection)

@@ -2,10 +2,11 @@
 
 import fcntl
 import os
+import shutil
 import socket
 import stat
+import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from defib_dev.components.errors import (
 )
 from defib_dev.components.go_build import GoModule
 from defib_dev.components.go_toolchain import GoToolchain
+from support.folders import server_folder
 from support.waiting import eventually
 
 GO = """#!/bin/sh
@@ -242,30 +244,52 @@ def test_the_cache_key_changes_with_the_toolchain() -> None:
     assert len(keys) == 2
 
 
+def test_a_home_is_where_it_was_wished_when_the_account_can_reach_it(tmp_path: Path) -> None:
+    assert accounts.private_home(tmp_path / "postgres", None) == tmp_path / "postgres"
+    with server_folder("home") as folder:
+        account = accounts.unprivileged()
+        assert accounts.private_home(folder / "postgres", account) == folder / "postgres"
+
+
 @pytest.fixture
-def locked_folder(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o700)
-    yield folder
-    folder.chmod(0o700)
+def account() -> Account | None:
+    """Under which PostgreSQL runs here; None: the user's own."""
+    return accounts.unprivileged()
 
 
 def test_a_home_out_of_the_accounts_reach_moves_to_one_folder_under_var_tmp(
-    locked_folder: Path,
+    tmp_path: Path, account: Account | None
 ) -> None:
-    account = accounts.unprivileged() or Account("me", os.geteuid(), os.getegid())
-    if os.geteuid() != 0:
-        locked_folder.chmod(0)
-    assert not accounts.can_reach(account, locked_folder)
-    if os.geteuid() != 0:
-        return
-    home = accounts.private_home(locked_folder / "postgres", account)
-    assert home.parent == accounts.fallback_root()
-    assert accounts.private_home(locked_folder / "postgres", account) == home
-    assert home.stat().st_uid == account.uid
+    tmp_path.chmod(0o700)
+    home = accounts.private_home(tmp_path / "postgres", account)
+    assert accounts.private_home(tmp_path / "postgres", account) == home
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    assert stat.S_IMODE(locked_folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    if account is not None:  # only root runs PostgreSQL under another account
+        assert home.parent == accounts.fallback_root()
+        assert home.stat().st_uid == account.uid
     home.rmdir()
+
+
+def test_programs_out_of_the_accounts_reach_are_copied_to_where_it_can_run_them(
+    tmp_path: Path, account: Account | None
+) -> None:
+    tmp_path.chmod(0o700)
+    wheel = postgres.find(system=False).folder.parent
+    package = tmp_path / wheel.parent.name
+    shutil.copytree(wheel, package / wheel.name, symlinks=True)
+    os.utime(package / wheel.name / "bin" / "postgres", (0, 0))  # its copy is nobody else's
+    locked = postgres.PostgresPrograms(package / wheel.name / "bin", 18, "a test")
+
+    programs = postgres.reachable(locked, account)
+    assert postgres.reachable(locked, account) == programs
+    assert accounts.can_reach(account, programs.folder)
+    if account is None:
+        assert programs == locked
+        return
+    arguments = account.popen_arguments()
+    subprocess.run([programs.folder / "postgres", "--version"], check=True, cwd="/", **arguments)
+    shutil.rmtree(programs.folder.parents[2])
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:

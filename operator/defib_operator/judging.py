@@ -3,9 +3,9 @@
 The sweep, the pipeline just before a POST, and manual resets all judge through here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +15,7 @@ from defib_core.domain.limits import Room
 from defib_core.domain.observation import History, Identity, Observation, Surroundings, Treatment
 from defib_core.domain.policy import Policy
 from defib_core.store import sweep
-from defib_core.store.sweep import Candidate, FleetClock
+from defib_core.store.sweep import Candidate, Config, FleetClock
 from defib_operator.looks import Finding
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,6 +74,12 @@ async def _clock(
         boot_grace=policy.boot_grace,
         clear_after=policy.attempts_clear_after,
     )
+
+
+def shortest_interval(configs: Sequence[Config]) -> timedelta:
+    """How often to sweep: as often as the most impatient fleet asks for."""
+    asked = [parse_system_config(one.spec).to_policy().stale_check_interval for one in configs]
+    return min(asked, default=Policy().stale_check_interval)
 
 
 def case_of(

@@ -105,8 +105,14 @@ class Kubernetes:
             if not token:
                 return
 
-    def _list(self, resource: Resource, namespace: str | None, token: str | None) -> Any:  # noqa: ANN401 - the library's own
-        paging: dict[str, Any] = {"limit": PAGE, "_request_timeout": REQUEST_SECONDS}
+    async def probe(self, resource: Resource, namespace: str | None) -> None:
+        """Hear the API: a listing of at most one object."""
+        await self._call(f"list {resource.plural}", self._list, resource, namespace, None, 1)
+
+    def _list(
+        self, resource: Resource, namespace: str | None, token: str | None, limit: int = PAGE
+    ) -> Any:  # noqa: ANN401 - the library's own
+        paging: dict[str, Any] = {"limit": limit, "_request_timeout": REQUEST_SECONDS}
         if token:
             paging["_continue"] = token
         where = (GROUP, VERSION)

@@ -66,8 +66,12 @@ class HoldReason(StrEnum):
 
 
 class CancelReason(StrEnum):
-    """Why an intent came to nothing without a POST."""
+    """Why an intent came to nothing without a POST, where no hold is the reason."""
 
     HEARTBEAT = "HeartbeatSinceIntent"
-    HELD = "Held"
-    """A hold took its place; the intent's detail names it."""
+    NO_LONGER_DOWN = "NoLongerDown"
+    """Its clock was started again, or its timeout was prolonged."""
+    NOT_MANAGED = "NotManaged"
+    """No VirtualMachine stands for it."""
+    EXPIRED = "Expired"
+    """Nobody took it up in time."""

@@ -179,6 +179,33 @@ ORDER BY r.id
 """)
 
 
+PLACE = text("SELECT cluster_id, vmid FROM vm WHERE id = :vm_id")
+KNOWN_UPIDS = text("""
+SELECT p.upid FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
+WHERE r.vm_id = :vm_id AND p.upid IS NOT NULL
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which VM of which cluster an intent is about."""
+
+    cluster_id: int
+    vmid: int
+
+
+async def place_of(connection: AsyncConnection, vm_id: int) -> Place:
+    """Read which VM of which cluster this is."""
+    row = (await connection.execute(PLACE, {"vm_id": vm_id})).one()
+    return Place(row.cluster_id, row.vmid)
+
+
+async def known_upids(connection: AsyncConnection, vm_id: int) -> frozenset[str]:
+    """Read the tasks that are known to belong to a POST of this VM."""
+    rows = await connection.execute(KNOWN_UPIDS, {"vm_id": vm_id})
+    return frozenset(row.upid for row in rows)
+
+
 async def request_manual(
     connection: AsyncConnection, request: ManualRequest, now: datetime
 ) -> Requested | AlreadyUnfinished | AlreadyAsked | None:

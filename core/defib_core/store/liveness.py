@@ -11,8 +11,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 PROVE_EVERY = timedelta(seconds=1)
-GAP_AFTER = timedelta(seconds=4)
-"""Shorter silences are ordinary; `safety.blindAfterSeconds` cannot be set below 5."""
+GAP_AFTER = timedelta(seconds=2)
+"""Shorter silences are ordinary; `safety.blindAfterSeconds` cannot be set lower."""
 CLOCK_JUMP = timedelta(seconds=5)
 
 PROVE = """

@@ -12,6 +12,12 @@ from sqlalchemy import Row, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from defib_core.config.resources import (
+    PROXMOX_CLUSTER,
+    SYSTEM_CONFIG,
+    VIRTUAL_MACHINE,
+    Resource,
+)
 from defib_core.config.system_config import SystemConfigSpec
 
 
@@ -162,9 +168,20 @@ END_HOLDS = text("""
 UPDATE hold SET ended_at = greatest(:now, started_at)
 WHERE vm_id = ANY (CAST(:vm_ids AS bigint[])) AND ended_at IS NULL
 """)
-KNOWN_UIDS = text("""
-SELECT uid FROM vm WHERE uid IS NOT NULL
+KNOWN_UIDS = """
+SELECT uid FROM {table} WHERE uid IS NOT NULL
   AND (CAST(:namespace AS text) IS NULL OR namespace = :namespace)
+"""
+TABLES = {VIRTUAL_MACHINE: "vm", SYSTEM_CONFIG: "system_config", PROXMOX_CLUSTER: "proxmox_cluster"}
+CONFIG_OF = text("""
+SELECT c.spec FROM system_config c JOIN vm v ON v.config_id = c.id WHERE v.id = :vm_id
+""")
+REJECT_VM = text("""
+WITH rejected AS (
+    UPDATE vm SET rejected = 'InvalidSpec', rejected_message = :message WHERE uid = :uid
+    RETURNING id
+)
+INSERT INTO status_outbox (vm_id) SELECT id FROM rejected
 """)
 
 
@@ -263,10 +280,23 @@ async def tombstone(connection: AsyncConnection, uids: Sequence[str], now: datet
     return vm_ids
 
 
-async def known_uids(connection: AsyncConnection, namespace: str | None) -> set[str]:
-    """Read the uids of all mirrored VirtualMachines, of one namespace or of all."""
-    rows = await connection.execute(KNOWN_UIDS, {"namespace": namespace})
-    return {row.uid for row in rows}
+async def known_uids(
+    connection: AsyncConnection, resource: Resource, namespace: str | None
+) -> set[str]:
+    """Read the uids of all mirrored objects of a kind, of one namespace or of all."""
+    statement = text(KNOWN_UIDS.format(table=TABLES[resource]))
+    return {row.uid for row in await connection.execute(statement, {"namespace": namespace})}
+
+
+async def config_of(connection: AsyncConnection, vm_id: int) -> Mapping[str, Any]:
+    """Read the spec of the SystemConfig that applies to a VM."""
+    spec: Mapping[str, Any] = (await connection.execute(CONFIG_OF, {"vm_id": vm_id})).scalar_one()
+    return spec
+
+
+async def reject_vm(connection: AsyncConnection, uid: str, message: str) -> None:
+    """A mirrored VirtualMachine has become invalid: its VM is watched, and not reset."""
+    await connection.execute(REJECT_VM, {"uid": uid, "message": message})
 
 
 UPSERT_CONFIG = text("""

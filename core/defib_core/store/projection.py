@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.states import State
@@ -64,6 +65,8 @@ class VmStatus:
     hold_message: str | None
     last_reset: LastReset | None
     last_change: LastChange | None
+    written: Mapping[str, Any] | None
+    """The status last written to this very object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +93,22 @@ SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.no
         ORDER BY id DESC LIMIT 1) r) AS last_reset,
     (SELECT to_jsonb(t) FROM (
         SELECT id, at, from_state, to_state, reason
-        FROM vm_transition WHERE vm_id = v.id ORDER BY id DESC LIMIT 1) t) AS last_change
+        FROM vm_transition WHERE vm_id = v.id ORDER BY id DESC LIMIT 1) t) AS last_change,
+    p.status AS written
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
 JOIN proxmox_cluster c ON c.id = v.cluster_id
 JOIN system_config g ON g.id = v.config_id
 LEFT JOIN hold h ON h.vm_id = v.id AND h.ended_at IS NULL
+LEFT JOIN vm_projection p ON p.vm_id = v.id AND p.uid = v.uid
 WHERE v.id = ANY (CAST(:vm_ids AS bigint[])) AND v.uid IS NOT NULL
 """)
+
+WROTE = text("""
+INSERT INTO vm_projection (vm_id, uid, status, written_at) VALUES (:vm_id, :uid, :status, :now)
+ON CONFLICT (vm_id) DO UPDATE SET
+    uid = excluded.uid, status = excluded.status, written_at = excluded.written_at
+""").bindparams(bindparam("status", type_=JSONB))
 
 UNREGISTERED = text("""
 SELECT v.id AS vm_id, v.vmid, v.hostname, c.name AS cluster, c.namespace
@@ -139,6 +150,14 @@ async def settle(connection: AsyncConnection, queued: Queued, again: Sequence[in
 async def statuses(connection: AsyncConnection, vm_ids: frozenset[int]) -> Sequence[VmStatus]:
     """Read what the statuses of these VMs are made of; VMs without an object are left out."""
     return [_status(row) for row in await connection.execute(STATUSES, {"vm_ids": list(vm_ids)})]
+
+
+async def wrote(
+    connection: AsyncConnection, one: VmStatus, status: Mapping[str, Any], now: datetime
+) -> None:
+    """Keep what was written, so that the next write changes only what is new."""
+    bound = {"vm_id": one.vm_id, "uid": one.uid, "status": status, "now": now}
+    await connection.execute(WROTE, bound)
 
 
 def _status(row: Row[Any]) -> VmStatus:

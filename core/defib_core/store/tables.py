@@ -329,6 +329,16 @@ status_outbox = Table(
     comment="VMs whose custom resource's status is to be written again. Filled by triggers.",
 )
 
+vm_projection = Table(
+    "vm_projection",
+    metadata,
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), primary_key=True),
+    Column("uid", Text, nullable=False),
+    Column("status", JSONB, nullable=False),
+    Column("written_at", Moment, nullable=False),
+    comment="The status last written to each custom resource.",
+)
+
 api_token = Table(
     "api_token",
     metadata,

@@ -277,6 +277,17 @@ CREATE INDEX reset_history_vm_id_idx ON reset_history (vm_id, id);
 
 COMMENT ON TABLE reset_history IS 'Intents and their outcomes. No intent, no POST; one unfinished intent a VM.';
 
+CREATE TABLE vm_projection (
+    vm_id BIGINT NOT NULL,
+    uid TEXT NOT NULL,
+    status JSONB NOT NULL,
+    written_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT vm_projection_pkey PRIMARY KEY (vm_id),
+    CONSTRAINT vm_projection_vm_id_fkey FOREIGN KEY(vm_id) REFERENCES vm (id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE vm_projection IS 'The status last written to each custom resource.';
+
 CREATE TABLE vm_state (
     vm_id BIGINT NOT NULL,
     state TEXT DEFAULT 'unknown' NOT NULL,

@@ -1,0 +1,84 @@
+"""The program `defib`: one command group a module, of which only the one asked for is loaded.
+
+A production image holds only the extras of its own process, so nothing here may import another's.
+"""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import NoReturn
+
+import typer
+
+from defib_core.config.settings import SettingsError
+
+USAGE_ERROR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Where a command group lives, and which extra it needs."""
+
+    module: str
+    extra: str | None
+    summary: str
+
+
+GROUPS = {
+    "api": Group("defib_cli.api_commands", "api", "Serve heartbeats and the dashboard's API."),
+    "operator": Group("defib_cli.operator_commands", "operator", "Run the operator."),
+    "db": Group("defib_cli.db_commands", None, "Bring the database to this version's schema."),
+    "token": Group("defib_cli.token_commands", None, "Make tokens for agents and people."),
+    "dev": Group("defib_cli.dev_commands", "dev", "The local stack and its simulators."),
+}
+
+
+def build(asked_for: str | None) -> typer.Typer:
+    """Build the program with the group that is asked for; the others only show their summary."""
+    app = typer.Typer(
+        help="Heartbeats in, resets out: finds dead Proxmox VMs and resets them, safely.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    for name, group in GROUPS.items():
+        commands = _load(name, group) if name == asked_for else _placeholder()
+        app.add_typer(commands, name=name, help=group.summary)
+    return app
+
+
+def _placeholder() -> typer.Typer:
+    empty = typer.Typer()
+    empty.callback(invoke_without_command=True)(lambda: None)
+    return empty
+
+
+def _load(name: str, group: Group) -> typer.Typer:
+    try:
+        loaded: typer.Typer = importlib.import_module(group.module).app
+    except ModuleNotFoundError as error:
+        if group.extra is None or (error.name or "").startswith("defib"):
+            raise
+        _fail(
+            f"`defib {name}` needs {error.name}, which is not installed:"
+            f" pip install 'defib[{group.extra}]'"
+        )
+    return loaded
+
+
+def _fail(message: str) -> NoReturn:
+    typer.secho(f"defib: {message}", fg=typer.colors.RED, err=True)
+    raise SystemExit(USAGE_ERROR)
+
+
+def main() -> None:
+    """Run the program; a wrong environment is one readable line, not a traceback."""
+    app = build(sys.argv[1] if len(sys.argv) > 1 else None)
+    try:
+        app()
+    except SettingsError as error:
+        _fail(str(error))
+
+
+if __name__ == "__main__":
+    main()

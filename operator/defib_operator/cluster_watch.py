@@ -1,0 +1,251 @@
+"""Looks at every Proxmox cluster from time to time, keeps what it saw, and says it in the status.
+
+What it keeps in memory serves the sweep's looks at single VMs: the inventory of each cluster.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from defib_core.config.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    ReadyReason,
+    merge_condition,
+)
+from defib_core.config.resources import PROXMOX_CLUSTER
+from defib_core.store import clusters as store
+from defib_core.store.clock import database_now
+from defib_core.store.clusters import Cluster, Placed, Seen
+from defib_operator.clusters import Clients, Unconnected, View, view
+from defib_operator.kube import Kubernetes, KubernetesError
+from defib_operator.leadership import Leadership
+from defib_operator.looks import Finding, Looker, Wanted
+from defib_operator.proxmox import (
+    GuestKind,
+    ProxmoxClient,
+    ProxmoxError,
+    ProxmoxForbidden,
+    ProxmoxUnauthorized,
+)
+from defib_operator.status import rfc3339
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = timedelta(seconds=10)
+FRESH_FOR = timedelta(seconds=3)
+RIGHTS_EVERY = timedelta(minutes=5)
+PIN_AT_ONCE = 20
+
+
+@dataclass(slots=True)
+class _Kept:
+    view: View
+    at: float
+
+
+@dataclass(slots=True)
+class ClusterWatch:
+    """All clusters, as they were last seen."""
+
+    engine: AsyncEngine
+    clients: Clients
+    kubernetes: Kubernetes
+    leadership: Leadership
+    looker: Looker
+    _kept: dict[int, _Kept] = field(default_factory=dict)
+    _rights: dict[int, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
+    _said: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+
+    async def look_around(self) -> None:
+        """Look at every cluster once, and keep what was seen."""
+        if not self.leadership.leads:
+            return
+        async with self.engine.connect() as connection:
+            known = await store.all_clusters(connection)
+        await asyncio.gather(*(self._look_at(cluster) for cluster in known))
+
+    async def client_of(self, cluster_id: int) -> ProxmoxClient:
+        """Give the client of a cluster; raise Unconnected."""
+        cluster = await self._cluster(cluster_id)
+        return await self.clients.client(cluster)
+
+    async def look(self, wanted: Sequence[Wanted], now: datetime) -> Mapping[int, Finding]:
+        """Look at single VMs, with inventories that are fresh."""
+        if not wanted:
+            return {}
+        ids = {one.cluster_id for one in wanted}
+        views = dict(zip(ids, await asyncio.gather(*map(self._fresh, ids)), strict=True))
+        return await self.looker.look_at_all(wanted, views, now)
+
+    def forget_all_but(self, vm_ids: frozenset[int]) -> None:
+        """Stop watching VMs that are no longer suspects."""
+        self.looker.forget_all_but(vm_ids)
+
+    async def _fresh(self, cluster_id: int) -> View:
+        kept = self._kept.get(cluster_id)
+        if kept is not None and time.monotonic() - kept.at < FRESH_FOR.total_seconds():
+            return kept.view
+        return await self._view(await self._cluster(cluster_id))
+
+    async def _cluster(self, cluster_id: int) -> Cluster:
+        async with self.engine.connect() as connection:
+            known = await store.all_clusters(connection)
+        return next(one for one in known if one.id == cluster_id)
+
+    async def _view(self, cluster: Cluster) -> View:
+        seen = await view(self.clients, cluster)
+        self._kept[cluster.id] = _Kept(seen, time.monotonic())
+        return seen
+
+    async def _look_at(self, cluster: Cluster) -> None:
+        if cluster.uid is None and cluster.spec is None:
+            return
+        seen = await self._view(cluster)
+        missing = await self._missing_rights(seen)
+        async with self.engine.begin() as connection:
+            now = await database_now(connection)
+            await store.saw(connection, cluster.id, _seen(seen, missing), now)
+            if seen.inventory is not None:
+                await store.place(connection, cluster.id, _placed(seen))
+        await self._pin(seen)
+        await self._say(seen, missing, now)
+
+    async def _missing_rights(self, seen: View) -> tuple[str, ...]:
+        """What the token lacks; asked now and then, as it seldom changes."""
+        at, missing = self._rights.get(seen.cluster.id, (float("-inf"), ()))
+        if seen.client is None or seen.inventory is None:
+            return missing
+        if missing or time.monotonic() - at > RIGHTS_EVERY.total_seconds():
+            try:
+                missing = (await seen.client.token_rights()).missing
+            except ProxmoxError as error:
+                log.warning("rights_not_read", cluster=seen.cluster.name, error=str(error))
+            self._rights[seen.cluster.id] = (time.monotonic(), missing)
+        return missing
+
+    async def _pin(self, seen: View) -> None:
+        """Learn the SMBIOS UUID of VMs that were never looked at, a few at a time."""
+        if seen.client is None or seen.inventory is None:
+            return
+        async with self.engine.connect() as connection:
+            unpinned = await store.unpinned(connection, seen.cluster.id, PIN_AT_ONCE)
+        for one in unpinned:
+            try:
+                guest = await seen.client.look(one.node, one.vmid)
+            except ProxmoxError as error:
+                log.debug("not_pinned", vm=one.vm_id, error=str(error))
+                continue
+            if guest.smbios_uuid is not None:
+                async with self.engine.begin() as connection:
+                    await store.pin(connection, one.vm_id, str(guest.smbios_uuid))
+
+    async def _say(self, seen: View, missing: tuple[str, ...], now: datetime) -> None:
+        """Write the status of the ProxmoxCluster where it has changed."""
+        cluster = seen.cluster
+        if cluster.uid is None or cluster.invalid is not None:
+            return
+        before = self._said.get(cluster.id, {})
+        status = _status(seen, missing, before.get("conditions", []), now)
+        if status == before:
+            return
+        try:
+            await self.kubernetes.patch_status(
+                PROXMOX_CLUSTER,
+                cluster.namespace,
+                cluster.name,
+                {**status, "lastChecked": rfc3339(now)},
+                cluster.uid,
+            )
+        except KubernetesError as error:
+            log.warning("status_not_written", cluster=cluster.name, error=str(error))
+            return
+        log.info("cluster_seen", cluster=cluster.name, trouble=_text(seen), missing=list(missing))
+        self._said[cluster.id] = status
+
+
+def _seen(seen: View, missing: tuple[str, ...]) -> Seen:
+    inventory = seen.inventory
+    return Seen(
+        reachable=inventory is not None,
+        version=None if inventory is None else inventory.version,
+        quorate=None if inventory is None else inventory.quorate,
+        nodes={} if inventory is None else inventory.nodes,
+        token_missing=missing,
+        message=_text(seen),
+    )
+
+
+def _text(seen: View) -> str | None:
+    return None if seen.trouble is None else str(seen.trouble)
+
+
+def _placed(seen: View) -> list[Placed]:
+    assert seen.inventory is not None
+    return [
+        Placed(row.vmid, row.node, is_qemu=row.kind is not GuestKind.LXC)
+        for row in seen.inventory.vms
+    ]
+
+
+def _status(
+    seen: View,
+    missing: tuple[str, ...],
+    existing: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> dict[str, Any]:
+    conditions: list[dict[str, Any]] = [dict(one) for one in existing]
+    for condition in (_ready(seen, missing, now), _reachable(seen, now)):
+        conditions = merge_condition(conditions, condition)
+    inventory = seen.inventory
+    status: dict[str, Any] = {
+        "observedGeneration": seen.cluster.generation,
+        "reachable": inventory is not None,
+        "tokenMissing": list(missing),
+        "conditions": conditions,
+    }
+    if inventory is not None:
+        status |= {
+            "version": inventory.version,
+            "quorate": inventory.quorate,
+            "nodes": [
+                {"name": name, "online": online is True}
+                for name, online in sorted(inventory.nodes.items())
+            ],
+        }
+    return status
+
+
+def _ready(seen: View, missing: tuple[str, ...], now: datetime) -> Condition:
+    reason, message = ReadyReason.CONNECTED, "its API answers"
+    match seen.trouble:
+        case Unconnected():
+            reason, message = ReadyReason.SECRET_NOT_FOUND, str(seen.trouble)
+        case ProxmoxUnauthorized() | ProxmoxForbidden():
+            reason, message = ReadyReason.TOKEN_REFUSED, str(seen.trouble)
+        case ProxmoxError():
+            reason, message = ReadyReason.UNREACHABLE, str(seen.trouble)
+        case None if missing:
+            reason, message = ReadyReason.TOKEN_LACKS_RIGHTS, "; ".join(missing)
+    is_ready = reason is ReadyReason.CONNECTED
+    word = ConditionStatus.TRUE if is_ready else ConditionStatus.FALSE
+    return Condition(ConditionType.READY, word, reason, message, now, seen.cluster.generation)
+
+
+def _reachable(seen: View, now: datetime) -> Condition:
+    answers = seen.inventory is not None
+    return Condition(
+        ConditionType.REACHABLE,
+        ConditionStatus.TRUE if answers else ConditionStatus.FALSE,
+        ReadyReason.CONNECTED if answers else ReadyReason.UNREACHABLE,
+        _text(seen) or "its API answers",
+        now,
+        seen.cluster.generation,
+    )

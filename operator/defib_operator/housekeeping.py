@@ -1,0 +1,37 @@
+"""Keeps the history in order: partitions ahead, rollups behind, old pieces dropped."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from defib_core.store import partitions, rollups
+from defib_core.store.clock import database_now
+from defib_operator.leadership import Leadership
+
+log = structlog.get_logger(__name__)
+
+EVERY = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Housekeeping:
+    """What the leader does for the history now and then."""
+
+    engine: AsyncEngine
+    leadership: Leadership
+
+    async def keep_house(self) -> None:
+        """Make and drop partitions, and roll up what is due."""
+        if not self.leadership.leads:
+            return
+        async with self.engine.begin() as connection:
+            made, dropped = await partitions.maintain(connection, await database_now(connection))
+        if made or dropped:
+            log.info("partitions_kept", made=made, dropped=dropped)
+        for rollup in rollups.ALL:
+            async with self.engine.begin() as connection:
+                rows = await rollups.roll_up(connection, rollup, await database_now(connection))
+            if rows:
+                log.debug("rolled_up", into=rollup.target, rows=rows)

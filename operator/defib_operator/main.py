@@ -1,0 +1,134 @@
+"""Puts the operator together and runs it until it is told to stop. Decides nothing itself."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from defib_core.config.logs import configure_logging
+from defib_core.config.settings import OperatorSettings
+from defib_core.store.engine import make_engine
+from defib_operator.cluster_watch import LOOK_EVERY, ClusterWatch
+from defib_operator.clusters import KubernetesClients
+from defib_operator.events import Recorder
+from defib_operator.housekeeping import EVERY, Housekeeping
+from defib_operator.intake import Intake
+from defib_operator.kube import connect
+from defib_operator.leadership import Leadership
+from defib_operator.looks import Looker
+from defib_operator.pipeline import Pipeline
+from defib_operator.probes import Probes
+from defib_operator.projector import Projector
+from defib_operator.registrar import Registrar
+from defib_operator.supervisor import Loop, every, supervise
+from defib_operator.sweep import Sweep
+from defib_operator.sweeping import Sweeping
+from defib_operator.watching import Hearing, Watching
+
+log = structlog.get_logger(__name__)
+
+LOOK_BUDGET = timedelta(seconds=8)
+REGISTER_EVERY = timedelta(seconds=3)
+
+
+def run(settings: OperatorSettings) -> None:
+    """Run the operator in this process until SIGTERM or SIGINT."""
+    configure_logging(settings.log_level, settings.log_format)
+    asyncio.run(serve(settings, asyncio.Event()))
+
+
+async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
+    """Run every loop until `stop` is set, then give the lease back."""
+    take_signals = _taker_of_signals(stop)
+    take_signals()
+    async with AsyncExitStack() as stack:
+        parts = await _assemble(settings, stack)
+        probes = Probes(
+            parts.engine,
+            parts.leadership,
+            parts.sweeping.pulse,
+            settings.probe_host,
+            settings.probe_port,
+        )
+        stack.push_async_callback((await probes.start()).cleanup)
+        log.info("operator_started", namespace=parts.namespace or "all")
+        await supervise(_loops(parts, take_signals), stop)
+        log.info("operator_stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    engine: AsyncEngine
+    namespace: str | None
+    leadership: Leadership
+    watching: Watching
+    clusters: ClusterWatch
+    sweeping: Sweeping
+    pipeline: Pipeline
+    projector: Projector
+    registrar: Registrar
+    housekeeping: Housekeeping
+
+
+async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts:
+    """Build every part; what has to be closed goes on the stack."""
+    url = settings.database_url.get_secret_value()
+    engine = make_engine(url, application="defib-operator", pool_size=10)
+    stack.push_async_callback(engine.dispose)
+    kubernetes = await stack.enter_async_context(connect(settings.kubeconfig))
+    clients = KubernetesClients(kubernetes)
+    stack.push_async_callback(clients.close)
+    identity = settings.identity or f"{socket.gethostname()}-{os.getpid()}"
+    leadership = Leadership(engine, identity, timedelta(seconds=settings.lease_seconds))
+    stack.push_async_callback(leadership.release)
+    hearing = Hearing()
+    namespace = None if settings.cluster_wide else settings.namespace
+    clusters = ClusterWatch(engine, clients, kubernetes, leadership, Looker(LOOK_BUDGET))
+    return _Parts(
+        engine=engine,
+        namespace=namespace,
+        leadership=leadership,
+        watching=Watching(
+            engine, kubernetes, Intake(engine, kubernetes), leadership, hearing, namespace
+        ),
+        clusters=clusters,
+        sweeping=Sweeping(engine, Sweep(engine, leadership, clusters, hearing), settings.namespace),
+        pipeline=Pipeline(
+            engine, leadership, eyes=clusters, ears=hearing, client_of=clusters.client_of
+        ),
+        projector=Projector(engine, leadership, kubernetes, Recorder(kubernetes, identity)),
+        registrar=Registrar(engine, leadership, kubernetes),
+        housekeeping=Housekeeping(engine, leadership),
+    )
+
+
+def _loops(parts: _Parts, take_signals: Callable[[], None]) -> list[Loop]:
+    return [
+        Loop("lease", parts.leadership.keep),
+        Loop("kopf", lambda: parts.watching.watch(take_signals)),
+        Loop("listen", parts.watching.listen),
+        Loop("sweep", parts.sweeping.run),
+        Loop("pipeline", parts.pipeline.run),
+        Loop("projector", parts.projector.run),
+        Loop("clusters", lambda: every(LOOK_EVERY, parts.clusters.look_around)),
+        Loop("registrar", lambda: every(REGISTER_EVERY, parts.registrar.register)),
+        Loop("housekeeping", lambda: every(EVERY, parts.housekeeping.keep_house)),
+    ]
+
+
+def _taker_of_signals(stop: asyncio.Event) -> Callable[[], None]:
+    """Make SIGTERM and SIGINT end the operator; to be called again after kopf took them."""
+    loop = asyncio.get_running_loop()
+
+    def take() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    return take

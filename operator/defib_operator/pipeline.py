@@ -1,0 +1,175 @@
+"""The one path to a reset: takes intents up, judges them again, and hands them on to be posted.
+
+Everything it knows is in PostgreSQL: after a crash at any point the next leader goes on from the
+rows.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from defib_core.domain.actions import Phase
+from defib_core.domain.decide import Act, Hold, decide
+from defib_core.domain.limits import Room, Wanting, allot
+from defib_core.domain.observation import GuestFacts
+from defib_core.domain.reasons import CancelReason
+from defib_core.store import intents, sweep
+from defib_core.store.clock import database_now
+from defib_core.store.intents import Intent
+from defib_core.store.sweep import Candidate
+from defib_operator.clusters import Unconnected
+from defib_operator.judging import Scene, case_of, set_scene
+from defib_operator.leadership import NotLeading
+from defib_operator.looks import Finding, Wanted
+from defib_operator.posting import Checkpoint, Posting, nothing
+from defib_operator.proxmox import ProxmoxClient
+from defib_operator.sweep import Ears, Eyes, Lead
+
+log = structlog.get_logger(__name__)
+
+LOOK_FOR_WORK_EVERY = timedelta(milliseconds=500)
+MANUAL_EXPIRES = timedelta(minutes=5)
+
+NOT_MANAGED = (
+    "no VirtualMachine resource stands for this VM (it was deleted, or is not accepted); apply one"
+)
+EXPIRED = "no operator took it up within five minutes; ask again"
+NO_LONGER_DOWN = "it is not down any more"
+
+ClientOf = Callable[[int], Awaitable[ProxmoxClient]]
+"""Gives the client of a cluster by its id, or raises Unconnected."""
+
+
+class Pipeline:
+    """Carries intents out, several at a time, one task each."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        lead: Lead,
+        *,
+        eyes: Eyes,
+        ears: Ears,
+        client_of: ClientOf,
+        checkpoint: Checkpoint = nothing,
+    ) -> None:
+        self._engine = engine
+        self._lead = lead
+        self._eyes = eyes
+        self._ears = ears
+        self._client_of = client_of
+        self._checkpoint = checkpoint
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Take up whatever is unfinished, for as long as this runs."""
+        try:
+            while True:
+                await self.take_up()
+                await asyncio.sleep(LOOK_FOR_WORK_EVERY.total_seconds())
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def take_up(self) -> None:
+        """Begin or go on with every unfinished intent that is not under way here."""
+        try:
+            epoch = self._lead.epoch
+        except NotLeading:
+            return
+        async with self._engine.connect() as connection:
+            found = await intents.unfinished(connection)
+        for intent in found:
+            if intent.id not in self._under_way:
+                self._under_way[intent.id] = asyncio.create_task(self._guarded(intent, epoch))
+
+    async def _guarded(self, intent: Intent, epoch: int) -> None:
+        """Carry one out; trouble is logged, and what is on record is taken up again later."""
+        try:
+            await self._carry_out(intent, epoch)
+        except NotLeading:
+            log.info("intent_left_to_leader", intent=intent.id)
+        except Unconnected as error:
+            log.warning("intent_waits", intent=intent.id, why=str(error))
+        except Exception:
+            log.exception("intent_interrupted", intent=intent.id)
+        finally:
+            del self._under_way[intent.id]
+
+    async def _carry_out(self, intent: Intent, epoch: int) -> None:
+        if intent.phase is not Phase.REQUESTED:
+            await (await self._posting(intent, epoch)).go_on()
+            return
+        await self._checkpoint("intent")
+        scene, one = await self._read(intent)
+        if one is None:
+            await self._cancel(intent, CancelReason.NOT_MANAGED, NOT_MANAGED, scene.now)
+        elif intent.source.is_manual and scene.now - intent.requested_at > MANUAL_EXPIRES:
+            await self._cancel(intent, CancelReason.EXPIRED, EXPIRED, scene.now)
+        else:
+            await self._judge(intent, replace(one, unfinished=False), scene, epoch)
+
+    async def _read(self, intent: Intent) -> tuple[Scene, Candidate | None]:
+        async with self._engine.connect() as connection:
+            now = await database_now(connection)
+            scene = await set_scene(connection, now, self._ears.heard_at(now))
+            return scene, await sweep.judged(connection, intent.vm_id)
+
+    async def _judge(self, intent: Intent, one: Candidate, scene: Scene, epoch: int) -> None:
+        """Judge again, with a fresh look: what was decided may have been overtaken."""
+        safety = scene.policies[one.config_id].safety
+        wanted = Wanted(one.vm_id, one.cluster_id, one.vmid, safety)
+        finding = (await self._eyes.look([wanted], scene.now))[one.vm_id]
+        case = case_of(one, scene, finding, manual=intent.source.is_manual, forced=intent.forced)
+        verdict = decide(case, scene.now)
+        if isinstance(verdict, Hold):
+            await self._cancel(intent, verdict.reason.value, verdict.message, scene.now)
+        elif not isinstance(verdict, Act) or _heard_since(intent, one):
+            reason = (
+                CancelReason.HEARTBEAT if _heard_since(intent, one) else CancelReason.NO_LONGER_DOWN
+            )
+            await self._cancel(intent, reason, NO_LONGER_DOWN, scene.now)
+        elif not intent.source.is_manual or _has_place(one, finding, scene):
+            assert isinstance(finding, GuestFacts)
+            await (await self._posting(intent, epoch)).begin(verdict.action, finding.node)
+
+    async def _posting(self, intent: Intent, epoch: int) -> Posting:
+        async with self._engine.connect() as connection:
+            place = await intents.place_of(connection, intent.vm_id)
+        client = await self._client_of(place.cluster_id)
+        return Posting(self._engine, client, self._lead, epoch, intent, place, self._checkpoint)
+
+    async def _cancel(self, intent: Intent, reason: str, message: str, now: datetime) -> None:
+        async with self._engine.begin() as connection:
+            await intents.cancel(connection, intent.id, reason=reason, message=message, now=now)
+        log.info("intent_cancelled", intent=intent.id, vm=intent.vm_id, reason=reason, why=message)
+
+
+def _heard_since(intent: Intent, one: Candidate) -> bool:
+    """True where an automatic reset was overtaken by a heartbeat. A person asked knowing it."""
+    if intent.source.is_manual or one.last_heartbeat is None:
+        return False
+    return one.last_heartbeat > intent.requested_at
+
+
+def _has_place(one: Candidate, finding: Finding, scene: Scene) -> bool:
+    """Say whether a manual reset has a place; it queues for one, and counts itself already."""
+    node = (one.cluster_id, finding.node if isinstance(finding, GuestFacts) else one.node)
+    room = scene.room
+    others = Room(
+        in_flight={one.config_id: room.in_flight.get(one.config_id, 1) - 1},
+        in_flight_on_node={node: max(0, room.in_flight_on_node.get(node, 1) - 1)},
+        sent_last_hour={},
+        fleet_sizes=room.fleet_sizes,
+    )
+    wanting = Wanting(one.vm_id, one.config_id, node, one.reset_attempts, timedelta(0))
+    return allot([wanting], others, scene.policies)[one.vm_id] is None

@@ -49,6 +49,7 @@ def change_guest(dc: Datacenter, vmid: int, body: Body, now: datetime) -> None:
     if wanted.get(EXISTS) is True:
         dc.restore(vmid, now)
     guest = dc.guest(vmid)
+    _refuse_impossible(dc, guest, wanted)
     for name, value in wanted.items():
         CHANGES[name].apply(dc, guest, value, now)
     guest.note_status(now)
@@ -156,21 +157,27 @@ def _to_machine(name: str) -> Callable[[Datacenter, Guest, Any, datetime], None]
 
 
 def _freeze(_: Datacenter, guest: Guest, frozen: bool, now: datetime) -> None:
-    guest.simulated.set_frozen(frozen, now)
+    guest.simulated.set_frozen(frozen=frozen, now=now)
 
 
 def _hang_qmp(_: Datacenter, guest: Guest, hung: bool, __: datetime) -> None:
     guest.simulated.qmp_answers = not hung
 
 
+def _refuse_impossible(dc: Datacenter, guest: Guest, wanted: Mapping[str, Any]) -> None:
+    """Refuse what no single key is wrong about, before anything is changed."""
+    target = dc.node(wanted.get("node", guest.node))
+    runs = wanted.get("power", Power.STOPPED) is not Power.STOPPED
+    if not target.online and (runs or "node" in wanted):
+        raise ModelError(f"node {target.name} is offline; nothing can run there or move there")
+
+
 def _power(dc: Datacenter, guest: Guest, power: Power, now: datetime) -> None:
     dc.set_power(guest, power, now)
 
 
-def _move(dc: Datacenter, guest: Guest, node: str, _: datetime) -> None:
+def _move(__: Datacenter, guest: Guest, node: str, _: datetime) -> None:
     """Move it live; its tasks stay where they were."""
-    if not dc.node(node).online:
-        raise ModelError(f"node {node} is offline; nothing can be moved there")
     guest.node = node
 
 
@@ -178,7 +185,7 @@ def _reuse(_: Datacenter, guest: Guest, name: str, now: datetime) -> None:
     """Put another VM in its place: new name, new UUID, up, and without an agent of ours."""
     guest.name = name
     guest.uuid = str(uuid5(SMBIOS_NAMESPACE, f"{guest.vmid}/{name}"))
-    guest.simulated.set_frozen(False, now)  # noqa: FBT003 - the thaw is the word
+    guest.simulated.set_frozen(frozen=False, now=now)
     guest.simulated.has_agent = False
 
 

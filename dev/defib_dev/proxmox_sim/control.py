@@ -77,7 +77,7 @@ class Control:
         name = request.match_info["name"]
         given = read_all({"online": truth}, await _body(request))
         if "online" in given:
-            self._dc.set_online(name, given["online"], self._clock())
+            self._dc.set_online(name, online=given["online"], now=self._clock())
         return web.json_response({"name": name, "online": self._dc.node(name).online})
 
     async def _api(self, request: web.Request) -> web.Response:

@@ -201,7 +201,7 @@ class SimulatedMachine:
                 self._boot_owed = True
             self.power = power
 
-    def set_frozen(self, frozen: bool, now: datetime) -> None:
+    def set_frozen(self, *, frozen: bool, now: datetime) -> None:
         """Hang the guest's kernel, or let it go on. Thawing a guest that died wakes it."""
         self.settle(now)
         self.frozen = frozen

@@ -158,12 +158,10 @@ class Datacenter:
     def set_power(self, guest: Guest, power: Power, now: datetime) -> None:
         """Let a guest's power change from outside."""
         self.advance(now)
-        if power is not Power.STOPPED and not self.nodes[guest.node].online:
-            raise ModelError(f"node {guest.node} is offline; nothing runs there")
         guest.simulated.set_power(power, now)
         guest.note_status(now)
 
-    def set_online(self, name: str, online: bool, now: datetime) -> None:
+    def set_online(self, name: str, *, online: bool, now: datetime) -> None:
         """Take a node away with all that runs on it, or bring it back: then its guests boot."""
         self.advance(now)
         node = self.node(name)

@@ -126,7 +126,10 @@ def guest_config(call: Call) -> Row:
 
 
 def tasks(call: Call) -> list[Row]:
-    """List a node's tasks, newest first: one's own, or all with Sys.Audit. Unasked: finished ones."""
+    """List a node's tasks, newest first: one's own, or all with Sys.Audit.
+
+    Only finished ones, unless `source` asks for more.
+    """
     params = call.params
     source = params.get("source", "archive")
     found = [

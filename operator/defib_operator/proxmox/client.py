@@ -133,17 +133,18 @@ class ProxmoxClient:
 
         `since` is compared with the node's clock, in whole seconds: leave room for the difference.
         """
+        begun = int(since.timestamp())
         wanted: Parameters = {
             "vmid": vmid,
             "typefilter": task_type,
-            "since": int(since.timestamp()),
+            "since": begun,
             "source": "all",
             "limit": TASKS_SEEN,
         }
         try:
             data = await self._read(f"tasks of VM {vmid}", f"nodes/{node}/tasks", wanted, node=node)
             return parse.newest_task(
-                data, vmid=vmid, task_type=task_type, user=self._settings.token_id
+                data, vmid=vmid, task_type=task_type, user=self._settings.token_id, since=begun
             )
         except ProxmoxError as error:
             return Unknown(str(error))

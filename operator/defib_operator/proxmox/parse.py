@@ -127,13 +127,17 @@ def task_state(data: object) -> TaskState:
     return Finished(exitstatus, ok)
 
 
-def newest_task(data: object, *, vmid: int, task_type: str, user: str) -> Upid | None:
-    """Pick this user's newest task of one kind on one VM."""
+def newest_task(data: object, *, vmid: int, task_type: str, user: str, since: int) -> Upid | None:
+    """Pick this user's newest task of one kind on one VM, begun at `since` (Unix time) or later.
+
+    Proxmox was asked to filter by most of this already; a filter it forgets must not matter.
+    """
     found = [
         upid
         for one in rows(data, "the list of tasks")
         if (upid := Upid.parse(one.get("upid"))) is not None
         if (upid.task_id, upid.task_type, upid.user) == (str(vmid), task_type, user)
+        if upid.started_at.timestamp() >= since
     ]
     return max(found, key=lambda upid: upid.started_at, default=None)
 

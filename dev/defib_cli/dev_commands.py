@@ -25,12 +25,12 @@ from defib_dev.stack.story import Story
 from defib_dev.stack.up import Wish
 from defib_dev.stack.up import up as bring_up
 
-app = typer.Typer(help="The local stack: all of Defib on this machine, on real parts.")
+app = typer.Typer(
+    help="The local stack: all of Defib on this machine, on real parts.", add_completion=False
+)
 
 _CHECKOUT = Path(defib_dev.__file__).parents[2]
 _DEFAULT_FOLDER = (_CHECKOUT if (_CHECKOUT / "pyproject.toml").exists() else Path.cwd()) / ".defib"
-
-app.command("proxmox-sim")(proxmox_sim)
 
 StateDir = Annotated[
     Path, typer.Option("--state-dir", help="The folder that holds the stack's data and secrets.")
@@ -128,6 +128,9 @@ def story(
         Story(api, token_file, control, hostname, vmid, delay).tell()
 
 
+app.command("proxmox-sim")(proxmox_sim)
+
+
 def _print_table(processes: list[ProcessView]) -> None:
     table = Table("Process", "Id", "State", "Log")
     for process in processes:
@@ -142,10 +145,12 @@ def _readable_errors(afterwards: str = "") -> Iterator[None]:
     try:
         yield
     except ComponentError as error:
-        _console.print(f"\n{error}", style="red", highlight=False, markup=False)
+        _console.print(f"\n{error}", style="red", highlight=False, markup=False, soft_wrap=True)
         if afterwards:
-            _console.print(afterwards, highlight=False, markup=False)
+            _console.print(afterwards, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except (Cancelled, KeyboardInterrupt) as error:
-        _console.print(f"\nInterrupted. {afterwards}", highlight=False, markup=False)
+        _console.print(
+            f"\nInterrupted. {afterwards}", highlight=False, markup=False, soft_wrap=True
+        )
         raise typer.Exit(130) from error

@@ -7,7 +7,9 @@ pair is not. Nothing here signals a process whose start differs from the recorde
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
@@ -19,6 +21,8 @@ from defib_dev.components.accounts import Account
 # Popen objects of this process's own children, kept so that an ended child can be reaped.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
+_PAUSE_SECONDS = 0.02
+_KILLED_WITHIN_SECONDS = 5.0
 _FOREIGN_SETTINGS = ("DEFIB_", "KUBE", "PG", "VALKEY", "REDIS")
 
 
@@ -87,14 +91,12 @@ def stop(record: ProcessRecord) -> bool:
     if not is_running(record):
         _forget(record)
         return False
-    process = psutil.Process(record.pid)
-    family = process.children(recursive=True)
-    process.send_signal(record.stop_signal)
-    _wait_or_kill(process, record)
-    for orphan in family:
-        if orphan.is_running():  # psutil compares the start time as well
-            orphan.kill()
-    psutil.wait_procs(family, timeout=5)
+    with suppress(psutil.NoSuchProcess):  # it may end by itself at any moment
+        process = psutil.Process(record.pid)
+        family = process.children(recursive=True)
+        process.send_signal(record.stop_signal)
+        _kill(_wait([process], record.stop_seconds))
+        _kill(family)
     _forget(record)
     return True
 
@@ -129,11 +131,28 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-def _wait_or_kill(process: psutil.Process, record: ProcessRecord) -> None:
-    _, alive = psutil.wait_procs([process], timeout=record.stop_seconds)
-    if alive and is_running(record):
-        process.kill()
-        psutil.wait_procs([process], timeout=5)
+def _kill(family: list[psutil.Process]) -> None:
+    for process in family:
+        if _is_alive(process):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    _wait(family, _KILLED_WITHIN_SECONDS)
+
+
+def _wait(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until all have ended; those that have not. One nobody reaped yet has ended."""
+    end = time.monotonic() + seconds
+    while (alive := [one for one in family if _is_alive(one)]) and time.monotonic() < end:
+        time.sleep(_PAUSE_SECONDS)
+    return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """As psutil identifies a process, it is no stranger with the same id."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _forget(record: ProcessRecord) -> None:

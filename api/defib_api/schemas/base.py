@@ -12,7 +12,7 @@ def written(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def short(number: float) -> float:
+def short(number: float) -> int | float:
     """Write 80.0 as 80, and leave 80.5 as it is."""
     return int(number) if float(number).is_integer() else number
 

@@ -1,0 +1,21 @@
+"""The API under test: a fresh one for tests that change things, a shared one for those that ask."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from support.running_api import RunningApi, running_api
+
+
+@pytest.fixture
+async def api(database_url: str, redis_url: str) -> AsyncIterator[RunningApi]:
+    """An API on a database of its own."""
+    async with running_api(database_url, redis_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def shared_api(module_database_url: str) -> AsyncIterator[RunningApi]:
+    """An API for a whole module, without a cache."""
+    async with running_api(module_database_url, None) as running:
+        yield running

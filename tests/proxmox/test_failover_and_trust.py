@@ -26,11 +26,14 @@ from defib_operator.proxmox import (
     Refused,
 )
 from support.proxmox import (
+    TOKEN_ID,
     RunningSimulator,
     client_settings,
     running_simulator,
     server_certificate,
 )
+
+Answer = web.Response | Awaitable[web.Response]
 
 
 @pytest.fixture
@@ -65,12 +68,13 @@ async def tcp_server(
 
 @asynccontextmanager
 async def web_server(
-    authority: Authority, answer: Callable[[web.Request], web.Response]
+    authority: Authority, answer: Callable[[web.Request], Answer]
 ) -> AsyncIterator[str]:
     """An HTTPS server of something that is no Proxmox."""
 
     async def handle(request: web.Request) -> web.Response:
-        return answer(request)
+        given = answer(request)
+        return given if isinstance(given, web.Response) else await given
 
     files = server_certificate(authority)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -193,7 +197,49 @@ async def running_on_all_addresses(simulator: RunningSimulator) -> AsyncIterator
 
 def test_a_ca_bundle_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(ProxmoxMisconfigured, match=r"pve-root-ca\.pem"):
-        ProxmoxClient(client_settings(("pve1",), "not a certificate"))
+        client_settings(("pve1",), "not a certificate")
+
+
+async def test_a_closed_client_says_so_and_sends_nothing(simulator: RunningSimulator) -> None:
+    simulator.guest()
+    client = simulator.client()
+    await client.close()
+    with pytest.raises(ProxmoxUnreachable, match="this client is closed"):
+        await client.inventory()
+    assert isinstance(await client.post_power("pve1", 100, PowerStep.RESET), Refused)
+    assert simulator.dc.posts == []
+
+
+async def test_calls_under_way_are_finished_when_the_client_is_closed(
+    simulator: RunningSimulator,
+) -> None:
+    simulator.guest()
+    simulator.dc.timing.latency = timedelta(milliseconds=50)
+    client = simulator.client()
+    looks = [asyncio.ensure_future(client.agent_ping("pve1", 100)) for _ in range(20)]
+    await asyncio.sleep(0)
+    await client.close()
+    assert {answer.value for answer in await asyncio.gather(*looks)} == {"answered"}
+
+
+async def test_slow_pings_hold_up_no_power_action(
+    simulator: RunningSimulator, authority: Authority
+) -> None:
+    release = asyncio.Event()
+    upid = f"UPID:pve1:0000BEEF:0000BEEF:65000000:qmreset:100:{TOKEN_ID}:"
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("ping"):
+            await release.wait()
+        return web.json_response({"data": upid})
+
+    async with web_server(authority, answer) as url, simulator.client(endpoints=(url,)) as client:
+        pings = [asyncio.ensure_future(client.agent_ping("pve1", 100)) for _ in range(24)]
+        outcome = await client.post_power("pve1", 100, PowerStep.RESET)
+        assert not any(ping.done() for ping in pings)
+        release.set()
+        await asyncio.gather(*pings)
+    assert isinstance(outcome, Accepted)
 
 
 async def test_the_environments_proxy_and_bundle_are_ignored(

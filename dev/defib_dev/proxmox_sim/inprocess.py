@@ -34,6 +34,10 @@ class InProcessWire:
         """Send once; see `Wire`."""
         return self._ask("POST", path, {})
 
+    async def probe(self, endpoint: str, path: str) -> object:  # noqa: ARG002 - the protocol's
+        """Ask by a POST; see `Wire`."""
+        return self._ask("POST", path, {})
+
     async def close(self) -> None:
         """Nothing is held."""
 

@@ -95,7 +95,7 @@ class ProxmoxClient:
     async def agent_ping(self, node: str, vmid: int) -> AgentPing:
         """Ask the QEMU guest agent for a sign of life. Raises nothing of ours."""
         try:
-            await self._send(f"nodes/{node}/qemu/{vmid}/agent/ping", node)
+            await self._send(self._wire.probe, f"nodes/{node}/qemu/{vmid}/agent/ping", node)
         except WireError as error:
             return ping_of(error)
         return AgentPing.ANSWERED
@@ -106,7 +106,8 @@ class ProxmoxClient:
         Cancelled while it runs, its outcome is unknown to the caller.
         """
         try:
-            answer = await self._send(f"nodes/{node}/qemu/{vmid}/status/{action.value}", node)
+            path = f"nodes/{node}/qemu/{vmid}/status/{action.value}"
+            answer = await self._send(self._wire.post, path, node)
         except WireError as error:
             return outcome_of_error(error)
         return outcome_of_answer(answer, vmid=vmid, step=action)
@@ -197,16 +198,18 @@ class ProxmoxClient:
                 return data
         raise _summed_up(failures)
 
-    async def _send(self, path: str, node: str) -> object:
+    async def _send(
+        self, post: Callable[[str, str], Awaitable[object]], path: str, node: str
+    ) -> object:
         """Post once; the next endpoint is tried only while no connection has come about."""
         *others, last = self._order.for_node(node)
         for endpoint in others:
             try:
-                return await self._wire.post(endpoint, path)
+                return await post(endpoint, path)
             except WireFailure as error:
                 if error.was_sent:
                     raise
-        return await self._wire.post(last, path)
+        return await post(last, path)
 
 
 def _summed_up(failures: list[ProxmoxError]) -> ProxmoxError:

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from http.client import responses as generic_reasons
 
 import requests
@@ -117,26 +118,37 @@ class ProxmoxerWire:
 
     async def get(self, endpoint: str, path: str, parameters: Parameters) -> object:
         """Read over a connection that is kept; see `Wire`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._get, endpoint, path, parameters)
+        return await self._in_thread(self._readers, lambda: self._get(endpoint, path, parameters))
+
+    async def probe(self, endpoint: str, path: str) -> object:
+        """Ask by a POST; see `Wire`. Takes no thread from the power actions."""
+        patience = self._patience(self._settings.read_timeout)
+        return await self._in_thread(self._readers, lambda: self._post(endpoint, path, patience))
 
     async def post(self, endpoint: str, path: str) -> object:
         """Send once; see `Wire`. Cancelled while it is under way, its outcome is unknown."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._senders, self._post, endpoint, path)
+        patience = self._patience(self._settings.post_timeout)
+        return await self._in_thread(self._senders, lambda: self._post(endpoint, path, patience))
 
     async def close(self) -> None:
-        """Take no more work and close idle connections; calls under way end by themselves."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
-        self._senders.shutdown(wait=False, cancel_futures=True)
+        """Take no more work and close idle connections; calls already made end by themselves."""
+        self._readers.shutdown(wait=False)
+        self._senders.shutdown(wait=False)
         with self._lock:
             self._is_closed = True
             channels, self._open = self._open, set()
         for channel in channels:
             channel.close()
 
+    async def _in_thread(self, threads: ThreadPoolExecutor, call: Callable[[], object]) -> object:
+        try:
+            future = asyncio.get_running_loop().run_in_executor(threads, call)
+        except RuntimeError as error:  # shut down
+            raise WireFailure("this client is closed", was_sent=False) from error
+        return await future
+
     def _get(self, endpoint: str, path: str, parameters: Parameters) -> object:
-        timeout = self._patience(self._settings.read_timeout.total_seconds())
+        timeout = self._patience(self._settings.read_timeout)
         try:
             return self._channel(endpoint).get(path, parameters, timeout)
         except WireFailure:
@@ -149,15 +161,15 @@ class ProxmoxerWire:
             if self._is_closed:
                 self._drop(endpoint)
 
-    def _post(self, endpoint: str, path: str) -> object:
+    def _post(self, endpoint: str, path: str, timeout: tuple[float, float]) -> object:
         channel = self._new_channel(endpoint)
         try:
-            return channel.post(path, self._patience(self._settings.post_timeout.total_seconds()))
+            return channel.post(path, timeout)
         finally:
             channel.close()
 
-    def _patience(self, seconds: float) -> tuple[float, float]:
-        return self._settings.connect_timeout.total_seconds(), seconds
+    def _patience(self, to_read: timedelta) -> tuple[float, float]:
+        return self._settings.connect_timeout.total_seconds(), to_read.total_seconds()
 
     def _new_channel(self, endpoint: str) -> _Channel:
         return _Channel(self._settings, endpoint, VerifyingAdapter(self._context))

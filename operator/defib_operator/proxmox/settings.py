@@ -3,6 +3,7 @@
 The secret stands in no text: not in the repr, not in an error.
 """
 
+import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -43,6 +44,8 @@ class ProxmoxSettings:
             )
         if not self.token_secret.strip():
             raise ProxmoxMisconfigured("the token's secret is empty")
+        if self.ca_pem is not None:
+            _check_bundle(self.ca_pem)
         if min(self.connect_timeout, self.read_timeout, self.post_timeout) <= timedelta(0):
             raise ProxmoxMisconfigured("every timeout must be above zero")
 
@@ -55,6 +58,16 @@ class ProxmoxSettings:
     def token_name(self) -> str:
         """The token's own name, without its owner."""
         return self.token_id.partition("!")[2]
+
+
+def _check_bundle(ca_pem: str) -> None:
+    try:
+        ssl.create_default_context(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise ProxmoxMisconfigured(
+            f"the CA bundle holds no readable PEM certificate ({error}); "
+            "give the text of /etc/pve/pve-root-ca.pem"
+        ) from error
 
 
 def host_and_port(endpoint: str) -> tuple[str, int]:

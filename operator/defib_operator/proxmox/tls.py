@@ -15,8 +15,6 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
-from defib_operator.proxmox.errors import ProxmoxMisconfigured
-
 
 class Progress(threading.local):
     """How far the current request of this thread has come."""
@@ -35,16 +33,10 @@ progress = Progress()
 
 def trusting(ca_pem: str | None) -> ssl.SSLContext:
     """Make a context that trusts this CA bundle alone, or the public CAs where there is none."""
-    try:
-        if ca_pem is None:
-            context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-        else:
-            context = ssl.create_default_context(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise ProxmoxMisconfigured(
-            f"the CA bundle holds no readable PEM certificate ({error}); "
-            "give the text of /etc/pve/pve-root-ca.pem"
-        ) from error
+    if ca_pem is None:
+        context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    else:
+        context = ssl.create_default_context(cadata=ca_pem)
     # Python 3.13 began to demand key identifiers that certificates made by older Proxmox
     # versions lack. Chain, dates and name are verified all the same.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

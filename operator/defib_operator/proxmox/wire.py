@@ -50,6 +50,10 @@ class Wire(Protocol):
         """Read; raises WireError. May be repeated by anybody."""
         ...
 
+    async def probe(self, endpoint: str, path: str) -> object:
+        """Ask by a POST that changes nothing, with a reader's patience; raises WireError."""
+        ...
+
     async def post(self, endpoint: str, path: str) -> object:
         """Send once, over a connection of its own, never again; raises WireError."""
         ...

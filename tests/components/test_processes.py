@@ -12,7 +12,7 @@ import pytest
 
 from defib_dev.components import processes, readiness
 from defib_dev.components.errors import NotReadyError
-from defib_dev.components.processes import ProcessRecord, ProcessSpec
+from defib_dev.components.processes import Ending, ProcessRecord, ProcessSpec
 from support.waiting import eventually
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
@@ -25,22 +25,22 @@ def sleeper(tmp_path: Path, *, name: str = "sleeper") -> ProcessRecord:
 def test_a_started_process_is_running_until_it_is_stopped(tmp_path: Path) -> None:
     record = sleeper(tmp_path)
     assert processes.is_running(record)
-    assert processes.stop(record)
+    assert processes.stop(record) is Ending.OBEYED
     assert not processes.is_running(record)
     assert not psutil.pid_exists(record.pid)
 
 
 def test_stopping_twice_is_no_error(tmp_path: Path) -> None:
     record = sleeper(tmp_path)
-    assert processes.stop(record)
-    assert not processes.stop(record)
+    assert processes.stop(record) is Ending.OBEYED
+    assert processes.stop(record) is Ending.NOT_RUNNING
 
 
 def test_a_stranger_who_got_the_same_id_is_neither_seen_nor_stopped(tmp_path: Path) -> None:
     stranger = sleeper(tmp_path)
     stale = dataclasses.replace(stranger, started="another boot:1")
     assert not processes.is_running(stale)
-    assert not processes.stop(stale)
+    assert processes.stop(stale) is Ending.NOT_RUNNING
     assert processes.is_running(stranger)
     processes.stop(stranger)
 
@@ -55,7 +55,7 @@ def test_a_process_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> N
     record = processes.start(spec, tmp_path / "stubborn.log")
     log = tmp_path / "stubborn.log"
     eventually(lambda: "ready" in log.read_text(), what="the trap is set")
-    assert processes.stop(record)
+    assert processes.stop(record) is Ending.KILLED
     assert not psutil.pid_exists(record.pid)
 
 

@@ -16,7 +16,7 @@ from defib_dev.components import accounts, postgres, processes, readiness, valke
 from defib_dev.components.kubectl import Kubectl
 from defib_dev.components.ports import free_port
 from defib_dev.components.postgres import PostgresServer
-from defib_dev.components.processes import ProcessRecord
+from defib_dev.components.processes import Ending, ProcessRecord
 from defib_dev.components.valkey import ValkeyServer
 from support.control_plane import TestControlPlane
 from support.folders import server_folder
@@ -37,7 +37,7 @@ def test_postgresql_keeps_its_data_over_a_stop_and_a_start() -> None:
         url = server.ensure_database("defib", owner="defib", password="secret")
         with psycopg.connect(url) as connection:
             connection.execute("create table kept as select 42 as answer")
-        assert processes.stop(record)
+        assert processes.stop(record) is Ending.OBEYED
         assert not processes.is_running(record)
 
         record = start(server, folder)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from shutil import which
 
@@ -86,19 +87,28 @@ def is_running(record: ProcessRecord) -> bool:
     return start_moment(record.pid) == record.started and not _is_zombie(record.pid)
 
 
-def stop(record: ProcessRecord) -> bool:
-    """Stop the process and whatever it started; true when it was running. Never a stranger."""
+class Ending(StrEnum):
+    """How a process came to its end."""
+
+    NOT_RUNNING = "was not running"
+    OBEYED = "ended when asked"
+    KILLED = "did not end when asked, and was killed"
+
+
+def stop(record: ProcessRecord) -> Ending:
+    """Stop the process and whatever it started. Never a stranger."""
     if not is_running(record):
         _forget(record)
-        return False
+        return Ending.NOT_RUNNING
+    deaf: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):  # it may end by itself at any moment
         process = psutil.Process(record.pid)
         family = process.children(recursive=True)
         process.send_signal(record.stop_signal)
-        _kill(_wait([process], record.stop_seconds))
-        _kill(family)
+        deaf = _wait([process], record.stop_seconds)
+        _kill([*deaf, *family])
     _forget(record)
-    return True
+    return Ending.KILLED if deaf else Ending.OBEYED
 
 
 def start_moment(pid: int) -> str | None:

@@ -3,7 +3,7 @@
 import shutil
 
 from defib_dev.components import accounts, cache
-from defib_dev.components.processes import is_running
+from defib_dev.components.processes import Ending, is_running
 from defib_dev.stack import state as states
 from defib_dev.stack.layout import StackFolder
 from defib_dev.stack.progress import Board
@@ -16,20 +16,20 @@ def down(folder: StackFolder, board: Board, *, purge: bool) -> bool:
         return False
     with cache.exclusive(folder.lock, report=board.say_once(), cancelled=lambda: False):
         runner = Runner(folder, states.load(folder.state) or state)
-        stopped = [
+        running = [record for record in runner.state.processes if is_running(record)]
+        for record in reversed(running):
             _stop(runner, board, record.name)
-            for record in reversed(runner.state.processes)
-            if is_running(record)
-        ]
         runner.keep_only(set())
         if purge:
             _purge(folder)
-    return bool(stopped)
+    return bool(running)
 
 
-def _stop(runner: Runner, board: Board, name: str) -> bool:
+def _stop(runner: Runner, board: Board, name: str) -> None:
     with board.step(f"stop {name}"):
-        return runner.stop(name)
+        ending = runner.stop(name)
+    if ending is Ending.KILLED:
+        board.warn(f"{name} {ending}; its last words are in {runner.log(name)}")
 
 
 def _purge(folder: StackFolder) -> None:

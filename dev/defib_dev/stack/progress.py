@@ -45,6 +45,10 @@ class Board:
         """A step that took no time."""
         self.console.print(f"[green]✓[/] {title} [dim]{note}", highlight=False)
 
+    def warn(self, line: str) -> None:
+        """Something to know about, though it went on."""
+        self.console.print(f"[yellow]![/] {line}", highlight=False, soft_wrap=True)
+
     def say_once(self) -> Report:
         """A report that shows each line when it first comes, not each time."""
         said: set[str] = set()

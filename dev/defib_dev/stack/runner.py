@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from defib_dev.components import ports, processes, readiness
-from defib_dev.components.processes import ProcessRecord, ProcessSpec
+from defib_dev.components.processes import Ending, ProcessRecord, ProcessSpec
 from defib_dev.components.readiness import Check
 from defib_dev.stack import state as states
 from defib_dev.stack.layout import StackFolder
@@ -64,14 +64,14 @@ class Runner:
         readiness.wait_for_process(current, service.missing, deadline_seconds=deadline)
         return fresh
 
-    def stop(self, name: str) -> bool:
-        """Stop it when it runs, and forget it; true when it ran."""
+    def stop(self, name: str) -> Ending:
+        """Stop it when it runs, and forget it."""
         record = self.state.record(name)
         if record is None:
-            return False
-        was_running = processes.stop(record)
+            return Ending.NOT_RUNNING
+        ending = processes.stop(record)
         self._remember(self.state.without(name))
-        return was_running
+        return ending
 
     def keep_only(self, names: set[str]) -> None:
         """Stop what an earlier `up` wanted and this one does not."""

@@ -59,7 +59,7 @@ async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
         )
         stack.push_async_callback((await probes.start()).cleanup)
         log.info("operator_started", namespace=parts.namespace or "all")
-        await supervise(_loops(parts, take_signals), stop)
+        await supervise(_loops(parts, stop.set, take_signals), stop)
         log.info("operator_stopping")
 
 
@@ -109,10 +109,12 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
     )
 
 
-def _loops(parts: _Parts, take_signals: Callable[[], None]) -> list[Loop]:
+def _loops(
+    parts: _Parts, stop: Callable[[], None], take_signals: Callable[[], None]
+) -> list[Loop]:
     return [
         Loop("lease", parts.leadership.keep),
-        Loop("kopf", lambda: parts.watching.watch(take_signals)),
+        Loop("kopf", lambda: parts.watching.watch(stop, take_signals)),
         Loop("listen", parts.watching.listen),
         Loop("sweep", parts.sweeping.run),
         Loop("pipeline", parts.pipeline.run),
@@ -124,7 +126,7 @@ def _loops(parts: _Parts, take_signals: Callable[[], None]) -> list[Loop]:
 
 
 def _taker_of_signals(stop: asyncio.Event) -> Callable[[], None]:
-    """Make SIGTERM and SIGINT end the operator; to be called again after kopf took them."""
+    """Make SIGTERM and SIGINT end the operator; called again whenever kopf has had them."""
     loop = asyncio.get_running_loop()
 
     def take() -> None:

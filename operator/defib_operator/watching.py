@@ -75,29 +75,29 @@ class Watching:
         self._listed_as: int | None = None
         self._listed_at = 0.0
 
-    async def watch(self, take_signals: Callable[[], None]) -> None:
-        """Run kopf until it ends; the supervisor starts it again."""
+    async def watch(self, stop: Callable[[], None], take_signals: Callable[[], None]) -> None:
+        """Run kopf until it ends; the supervisor starts it again.
+
+        kopf takes SIGTERM and SIGINT for itself while it runs, and ends without an error on either:
+        then the whole operator is to stop.
+        """
         registry = kopf.OperatorRegistry()
-        kopf.on.startup(registry=registry)(self._startup(take_signals))
+        kopf.on.startup(registry=registry)(_configure)
         kopf.on.login(registry=registry)(self._login)
         for resource in RESOURCES:
             kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)(
                 self._handler(resource)
             )
-        await kopf.operator(
-            registry=registry,
-            standalone=True,
-            clusterwide=self._namespace is None,
-            namespaces=[] if self._namespace is None else [self._namespace],
-        )
-
-    def _startup(self, take_signals: Callable[[], None]) -> Callable[..., Any]:
-        async def startup(settings: kopf.OperatorSettings, **_: object) -> None:
-            configure(settings)
-            # kopf has just taken the signals of the process for itself.
+        try:
+            await kopf.operator(
+                registry=registry,
+                standalone=True,
+                clusterwide=self._namespace is None,
+                namespaces=[] if self._namespace is None else [self._namespace],
+            )
+        finally:
             take_signals()
-
-        return startup
+        stop()
 
     async def _login(self, **_: object) -> kopf.ConnectionInfo:
         return self._kubernetes.login()
@@ -157,7 +157,7 @@ class Watching:
         )
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
+async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
     """Set kopf up for many objects that it must not touch."""
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()

@@ -23,7 +23,9 @@ d AS (
     ) AS d(vm_id, status, cpu, ram, ram_total, disk, disk_total, uptime, boot_id, agent_time)
 ),
 old AS (
-    SELECT s.vm_id, s.state, s.state_since, s.alive_since, s.boot_id, s.reset_pending
+    SELECT s.vm_id, s.state, s.boot_id, s.reset_pending,
+        CASE WHEN d.cpu > s.cpu_threshold OR d.ram * 100.0 > d.ram_total * s.ram_threshold
+             THEN 'warning' ELSE 'healthy' END AS new_state
     FROM vm_state s JOIN d ON d.vm_id = s.vm_id
     ORDER BY s.vm_id
     FOR UPDATE OF s
@@ -32,19 +34,15 @@ u AS (
     UPDATE vm_state s SET
         last_heartbeat = clock.now,
         reports = s.reports + 1,
-        state = n.state,
-        state_since = CASE WHEN old.state = n.state THEN s.state_since ELSE clock.now END,
+        state = old.new_state,
+        state_since = CASE WHEN old.state = old.new_state THEN s.state_since ELSE clock.now END,
         alive_since = CASE WHEN old.state IN ('healthy', 'warning') THEN s.alive_since
                            ELSE clock.now END,
         reset_pending = false,
         status = d.status, cpu = d.cpu, ram = d.ram, ram_total = d.ram_total,
         disk = d.disk, disk_total = d.disk_total, uptime = d.uptime,
         boot_id = coalesce(d.boot_id, s.boot_id), agent_time = d.agent_time
-    FROM d, old, clock,
-    LATERAL (
-        SELECT CASE WHEN d.cpu > s.cpu_threshold OR d.ram * 100.0 > d.ram_total * s.ram_threshold
-                    THEN 'warning' ELSE 'healthy' END AS state
-    ) AS n
+    FROM d, old, clock
     WHERE s.vm_id = d.vm_id AND old.vm_id = d.vm_id
     RETURNING s.vm_id, old.state AS from_state, s.state AS to_state, old.reset_pending,
               old.boot_id AS boot_id_before, d.boot_id, clock.now

@@ -106,12 +106,12 @@ INSERT INTO vm (cluster_id, vmid, hostname, registered_by, namespace, name, uid,
     object_created_at, config_id, proxmox_name, stale_timeout_override, cpu_threshold_override,
     ram_threshold_override, remediation_enabled, steps, max_attempts_override, paused_reason,
     paused_until, labels, managed_at, rejected, rejected_message)
-VALUES (:cluster_id, :vmid, coalesce(:hostname, :name), 'manifest', :namespace, :name, :uid,
+VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), 'manifest', :namespace, :name, :uid,
     :generation, :created_at, :config_id, :proxmox_name, :stale_timeout, :cpu_threshold,
     :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,
     :paused_until, :labels, :now, :rejected, :rejected_message)
 ON CONFLICT (cluster_id, vmid) DO UPDATE SET
-    hostname = coalesce(:hostname, vm.hostname),
+    hostname = coalesce(CAST(:hostname AS text), vm.hostname),
     namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
     generation = excluded.generation, object_created_at = excluded.object_created_at,
     config_id = excluded.config_id, proxmox_name = excluded.proxmox_name,
@@ -131,7 +131,7 @@ RETURNING id
 """).bindparams(bindparam("labels", type_=JSONB))
 WAS_PAUSED = text("""
 SELECT paused_reason IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
-       AND :paused_reason IS NULL
+       AND CAST(:paused_reason AS text) IS NULL
 FROM vm WHERE cluster_id = :cluster_id AND vmid = :vmid
 """)
 ENSURE_STATE = text("""

@@ -1,6 +1,7 @@
 """Settings, task names, endpoint order and parsing: pure, no network."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from defib_operator.proxmox import (
     Accepted,
     Finished,
     GuestKind,
+    GuestLook,
     OutcomeUnknown,
     PowerStatus,
     ProxmoxGarbage,
@@ -28,8 +30,12 @@ from defib_operator.proxmox.settings import host_and_port
 UPID = "UPID:pve1:0001A2B3:0C0FFEE0:6741E2A0:qmreset:100:defib@pve!operator:"
 
 
-def settings(**others: object) -> ProxmoxSettings:
-    given = {"endpoints": ("pve1",), "token_id": "a@pve!b", "token_secret": "hidden-value"}
+def settings(**others: Any) -> ProxmoxSettings:  # noqa: ANN401 - any field
+    given: dict[str, Any] = {
+        "endpoints": ("pve1",),
+        "token_id": "a@pve!b",
+        "token_secret": "hidden-value",
+    }
     return ProxmoxSettings(**(given | others))
 
 
@@ -189,9 +195,7 @@ def test_quorum_is_read_or_left_open(data: object, expected: bool | None) -> Non
     assert parse.quorate(data) is expected
 
 
-def look_with(
-    config: dict[str, object], status: dict[str, object] | None = None
-) -> parse.GuestLook:
+def look_with(config: dict[str, object], status: dict[str, object] | None = None) -> GuestLook:
     return parse.guest_look("pve1", 100, status or {}, config)
 
 

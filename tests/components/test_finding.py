@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 import stat
@@ -31,6 +32,7 @@ from defib_dev.components.errors import (
 )
 from defib_dev.components.go_build import GoModule
 from defib_dev.components.go_toolchain import GoToolchain
+from defib_dev.components.kubectl import Kubectl
 from support.folders import server_folder
 from support.waiting import eventually
 
@@ -296,3 +298,20 @@ def test_a_secret_is_made_once(tmp_path: Path) -> None:
     first = secrets_files.ensure(tmp_path / "secrets" / "token")
     assert len(first) >= 43
     assert secrets_files.ensure(tmp_path / "secrets" / "token") == first
+
+
+def test_every_staging_module_is_the_one_of_the_api_servers_version() -> None:
+    kubernetes = GoModule.load().version("k8s.io/kubernetes")
+    text = (go_build.MODULE / "go.mod").read_text()
+    replaced = re.findall(r"^\s+(k8s\.io/\S+) => (\S+) (\S+)$", text, re.MULTILINE)
+    assert len(replaced) > 25
+    expected = kubernetes.replace("v1.", "v0.", 1)
+    assert {(new, version) for old, new, version in replaced if old != new} == set()
+    assert {version for _, _, version in replaced} == {expected}
+
+
+def test_the_api_server_that_was_built_is_the_version_go_mod_names(kubectl: Kubectl) -> None:
+    version = GoModule.load().version("k8s.io/kubernetes")
+    if control_plane.require().source != "built from source":
+        version = "v1."  # the user's own: any will do
+    assert f"Server Version: {version}" in kubectl.run("version")

@@ -99,7 +99,7 @@ class Recorder:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{one.name[:200]}.", "namespace": one.namespace},
+            "metadata": {"generateName": f"{one.name[:200]}-", "namespace": one.namespace},
             "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "type": "Warning" if event.warning else "Normal",
             "reason": event.reason,

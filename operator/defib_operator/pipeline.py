@@ -32,6 +32,7 @@ from defib_operator.sweep import Ears, Eyes, Lead
 log = structlog.get_logger(__name__)
 
 LOOK_FOR_WORK_EVERY = timedelta(milliseconds=500)
+AFTER_TROUBLE = timedelta(seconds=5)
 MANUAL_EXPIRES = timedelta(minutes=5)
 
 NOT_MANAGED = (
@@ -100,8 +101,10 @@ class Pipeline:
             log.info("intent_left_to_leader", intent=intent.id)
         except Unconnected as error:
             log.warning("intent_waits", intent=intent.id, why=str(error))
+            await asyncio.sleep(AFTER_TROUBLE.total_seconds())
         except Exception:
             log.exception("intent_interrupted", intent=intent.id)
+            await asyncio.sleep(AFTER_TROUBLE.total_seconds())
         finally:
             del self._under_way[intent.id]
 

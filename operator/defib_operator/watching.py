@@ -5,6 +5,7 @@ The listing finds what the watch missed while away, above all deletions.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -159,6 +160,7 @@ class Watching:
 
 async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
     """Set kopf up for many objects that it must not touch."""
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     settings.posting.enabled = False

@@ -159,7 +159,8 @@ INSERT INTO status_outbox (vm_id) SELECT vm_id FROM changed
 
 CANDIDATES = text("""
 SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.proxmox_name,
-    v.pinned_uuid, v.smbios_uuid, s.state, s.last_heartbeat,
+    CAST(v.pinned_uuid AS text) AS pinned_uuid, CAST(v.smbios_uuid AS text) AS smbios_uuid,
+    s.state, s.last_heartbeat,
     greatest(s.clock_floor, v.managed_at) AS clock_floor, s.stale_timeout, s.reports,
     s.max_attempts, v.remediation_enabled, v.steps, v.paused_reason, v.paused_until,
     s.reset_attempts, s.last_attempt_at,

@@ -79,7 +79,8 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         read += len(message.get("body", b""))
         if read > MOST_BYTES:
-            raise HTTPException(413, TOO_LARGE, {"Connection": "close"})
+            # Not closed here: uvicorn passes over the rest, so that the sender sees the answer.
+            raise HTTPException(413, TOO_LARGE)
         return message
 
     return bounded

@@ -1,9 +1,10 @@
 """The API under test: a fresh one for tests that change things, a shared one for those that ask."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from support.logged import Logged, logging_kept
 from support.running_api import RunningApi, running_api
 
 
@@ -19,3 +20,10 @@ async def shared_api(module_database_url: str) -> AsyncIterator[RunningApi]:
     """An API for a whole module, without a cache."""
     async with running_api(module_database_url, None) as running:
         yield running
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    """What is logged during the test."""
+    with logging_kept() as kept:
+        yield kept

@@ -1,7 +1,5 @@
 """What a report may leave out or say otherwise, and still be stored."""
 
-from typing import Any
-
 import pytest
 
 from support.running_api import SEED_REPORT, RunningApi

@@ -27,7 +27,6 @@ def configure_logging(level: str, log_format: LogFormat, stream: TextIO | None =
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(_formatter(log_format, colors=out.isatty()))

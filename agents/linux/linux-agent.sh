@@ -1,0 +1,527 @@
+#!/bin/sh
+# Defib's agent for Linux: reports this VM's figures to the Defib API, every 30 seconds.
+#
+# POSIX sh with curl (or GNU wget) and the usual small tools: cat date df head ls sed sleep.
+# It reads, sends and waits; it changes nothing on this machine, and never shows its key.
+# What it sends, and what it does on each answer, is written down in PROTOCOL.md.
+# Sourced with DEFIB_AGENT_SOURCED=1 it only defines its functions, so that tests can call them.
+set -euf
+export LC_ALL=C
+
+version=0.1.0
+nl='
+'
+# Where the figures come from, and what is remembered from report to report.
+proc=/proc root=/ dmi=/sys/class/dmi/id/product_uuid
+ticks='' idle_ticks='' sampled_at=0 now=0 warned=' ' trouble='' failures=0 wait_for=1
+key='' tool=curl wgetrc='' sleeper='' phase=0
+
+usage() {
+    cat <<USAGE
+Usage: linux-agent.sh [--config FILE] [--once | --dry-run | --version | --help]
+
+Reports this VM's figures to the Defib API until it is told to stop.
+  --config FILE  read settings from FILE instead of /etc/defib/agent.conf
+  --once         send one report and exit: 0 accepted, 1 not; CPU is measured over one second
+  --dry-run      print the report that would be sent, and send nothing
+
+Settings are KEY=value lines; environment variables of the same names override them:
+  DEFIB_URL          the API, such as https://defib.example.com (required)
+  DEFIB_KEY_FILE     a file of mode 0600 with the agent's key (/etc/defib/agent.key)
+  DEFIB_VMID         this VM's number in Proxmox; not needed where the SMBIOS UUID can be read
+  DEFIB_NODE         the Proxmox node, if you want to name it
+  DEFIB_HOSTNAME     report this name instead of the kernel's
+  DEFIB_INTERVAL     seconds between reports, 1 to 120 (30)
+  DEFIB_CA_FILE      trust this certificate authority (PEM)
+  DEFIB_SMBIOS_FILE  read the SMBIOS UUID here instead of from $dmi
+USAGE
+}
+
+# --- words ------------------------------------------------------------------------------------
+
+say() { printf 'defib-agent: %s\n' "$*" >&2; }
+
+die() {
+    say "$*"
+    exit 78 # EX_CONFIG
+}
+
+warn_once() { # topic, text ...
+    case $warned in *" $1 "*) return 0 ;; esac
+    warned="$warned$1 "
+    shift
+    say "$*"
+}
+
+trim() { # text -> trimmed
+    trimmed=${1#"${1%%[![:space:]]*}"}
+    trimmed=${trimmed%"${trimmed##*[![:space:]]}"}
+}
+
+first_line() { # file -> line
+    line=''
+    [ -r "$1" ] || return 1
+    { IFS= read -r line || [ -n "$line" ]; } 2>/dev/null <"$1"
+}
+
+all_digits() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
+
+json_text() { # text -> quoted
+    case $1 in
+        *[!A-Za-z0-9._-]*) ;;
+        *) quoted=\"$1\" && return 0 ;;
+    esac
+    quoted='' left=$1
+    while [ -n "$left" ]; do
+        character=${left%"${left#?}"} left=${left#?}
+        case $character in
+            [\"\\]) quoted=$quoted\\$character ;;
+            [[:cntrl:]]) quoted=$quoted$(printf '\\u%04x' "'$character") ;;
+            *) quoted=$quoted$character ;;
+        esac
+    done
+    quoted=\"$quoted\"
+}
+
+# --- settings ---------------------------------------------------------------------------------
+
+default_settings() {
+    config_file=/etc/defib/agent.conf url='' key_file=/etc/defib/agent.key vmid='' node=''
+    hostname='' interval=30 ca_file='' smbios_file=$dmi
+}
+
+read_config() {
+    number=0
+    while IFS= read -r line || [ -n "$line" ]; do
+        number=$((number + 1))
+        trim "$line"
+        case $trimmed in
+            '' | '#'*) ;;
+            [A-Z]*=*) read_setting "$trimmed" ;;
+            *) say "$config_file, line $number: not of the form KEY=value, ignored" ;;
+        esac
+    done <"$config_file"
+}
+
+read_setting() { # a line KEY=value
+    trim "${1%%=*}"
+    name=$trimmed
+    trim "${1#*=}"
+    case $trimmed in
+        \"*\" | \'*\') trimmed=${trimmed#?} trimmed=${trimmed%?} ;;
+    esac
+    set_option "$name" "$trimmed"
+}
+
+set_option() { # name, value
+    case $1 in
+        DEFIB_URL) url=$2 ;;
+        DEFIB_KEY_FILE) key_file=$2 ;;
+        DEFIB_VMID) vmid=$2 ;;
+        DEFIB_NODE) node=$2 ;;
+        DEFIB_HOSTNAME) hostname=$2 ;;
+        DEFIB_INTERVAL) interval=$2 ;;
+        DEFIB_CA_FILE) ca_file=$2 ;;
+        DEFIB_SMBIOS_FILE) smbios_file=$2 ;;
+        *) say "$config_file, line $number: unknown setting $1, ignored; see --help" ;;
+    esac
+}
+
+read_environment() {
+    url=${DEFIB_URL:-$url} key_file=${DEFIB_KEY_FILE:-$key_file} vmid=${DEFIB_VMID:-$vmid}
+    node=${DEFIB_NODE:-$node} hostname=${DEFIB_HOSTNAME:-$hostname}
+    interval=${DEFIB_INTERVAL:-$interval} ca_file=${DEFIB_CA_FILE:-$ca_file}
+    smbios_file=${DEFIB_SMBIOS_FILE:-$smbios_file}
+}
+
+check_identity() {
+    if [ -n "$vmid" ]; then
+        all_digits "$vmid" && [ "${#vmid}" -ge 3 ] && [ "${#vmid}" -le 9 ] && [ "${vmid#0}" = "$vmid" ] ||
+            die "DEFIB_VMID must be this VM's number in Proxmox (100 or more), not '$vmid'"
+    elif [ -z "$smbios" ]; then
+        die "nothing says which VM this is: set DEFIB_VMID to its number in Proxmox, or let the" \
+            "agent read its SMBIOS UUID ($smbios_file is missing, empty or readable by root only)"
+    fi
+    all_digits "$interval" && [ "${#interval}" -le 3 ] && [ "$interval" -ge 1 ] && [ "$interval" -le 120 ] ||
+        die "DEFIB_INTERVAL must be 1 to 120 seconds, not '$interval'"
+}
+
+check_server() {
+    case $url in
+        *[[:space:]\"\\@?#]*) die "DEFIB_URL must be a plain address without user, query or fragment" ;;
+        https://?*) ;;
+        http://127.0.0.1 | http://127.0.0.1[:/]* | http://localhost | http://localhost[:/]*) ;;
+        http://?*) say "DEFIB_URL is not https: the key and the figures travel unencrypted" ;;
+        *) die "DEFIB_URL must be the API's address, such as https://defib.example.com, not '$url'" ;;
+    esac
+    while [ "$url" != "${url%/}" ]; do url=${url%/}; done
+    [ -z "$ca_file" ] || [ -r "$ca_file" ] || die "DEFIB_CA_FILE: cannot read $ca_file"
+    read_key || die "$key_problem"
+}
+
+# The key is held in a variable of this shell only. A file that others can read is refused.
+read_key() { # -> key, or key_problem
+    key_problem="cannot read $key_file; put the agent's key there, with mode 0600"
+    first_line "$key_file" || return 1
+    trim "$line"
+    key_problem="others can read $key_file; run: chmod 0600 $key_file"
+    case $(ls -lnL "$key_file") in ????------*) ;; *) return 1 ;; esac
+    key_problem="the first line of $key_file is not a key"
+    case $trimmed in '' | *[!!-~]* | *[\"\\]*) return 1 ;; esac
+    key=$trimmed
+    [ "$tool" = curl ] || write_wgetrc
+}
+
+write_wgetrc() {
+    key_problem="cannot write $wgetrc, through which wget learns the key"
+    printf 'header = Content-Type: application/json\nheader = X-API-Key: %s\n' "$key" >"$wgetrc"
+}
+
+choose_tool() { # -> tool, wgetrc
+    case $(command -v printf) in
+        printf) ;; # built in: what it is given shows in no process list
+        *) die "this shell has no printf of its own and would show the key; use dash, bash or busybox sh" ;;
+    esac
+    tool=curl
+    command -v curl >/dev/null && return 0
+    case $(wget --version 2>/dev/null || :) in
+        "GNU Wget 1."*) tool=wget ;;
+        *) die "needs curl, or GNU wget 1.14 or newer (busybox's wget verifies no TLS and would show the" \
+            "key); install one: apt-get install curl, dnf install curl, apk add curl" ;;
+    esac
+    trap 'rm -f "$wgetrc"' EXIT
+    wgetrc=$(umask 077 && mktemp) || die "wget needs a place for a private file: mktemp failed"
+}
+
+# --- figures: one function each; a figure that cannot be had is left empty, and then left out ---
+
+read_smbios() { # -> smbios
+    smbios=''
+    first_line "$smbios_file" || return 1
+    trim "$line"
+    case $trimmed in
+        *[!0-9A-Fa-f-]* | 00000000-0000-0000-0000-* | [Ff][Ff][Ff][Ff][Ff][Ff][Ff][Ff]-*) return 1 ;;
+        ????????-????-????-????-????????????) smbios=$trimmed ;;
+        *) return 1 ;;
+    esac
+}
+
+read_hostname() { # -> reported_name
+    reported_name=$hostname
+    [ -z "$hostname" ] || return 0
+    first_line "$proc/sys/kernel/hostname" || line=$(uname -n) || :
+    reported_name=$line
+}
+
+read_ticks() { # -> new_ticks, new_idle
+    new_ticks='' new_idle=''
+    [ -r "$proc/stat" ] || return 1
+    read -r label user nice system idle iowait irq softirq steal _ <"$proc/stat" || return 1
+    all_digits "$user$nice$system$idle$iowait$irq$softirq${steal:=0}" && [ "$label" = cpu ] || return 1
+    new_ticks=$((user + nice + system + idle + iowait + irq + softirq + steal))
+    new_idle=$((idle + iowait)) # guest time is part of user and nice already
+}
+
+# The share of time not idle since the sample before, which is a whole interval ago.
+measure_cpu() { # -> cpu
+    cpu=''
+    if ! read_ticks || [ -z "$ticks" ] || [ "$new_ticks" -le "$ticks" ]; then
+        warn_once cpu "cpuUsage is left out: $proc/stat tells nothing; the API will refuse the reports"
+        return 0
+    fi
+    spent=$((new_ticks - ticks)) busy=$((new_ticks - ticks - new_idle + idle_ticks))
+    [ "$busy" -ge 0 ] || busy=0 # the kernel's idle and iowait may step back a little
+    [ "$busy" -le "$spent" ] || busy=$spent
+    cpu=$((busy * 100 / spent)).$((busy * 1000 / spent % 10))
+}
+
+keep_sample() { ticks=$new_ticks idle_ticks=$new_idle sampled_at=$now; }
+
+measure_ram() { # -> ram_used, ram_total
+    ram_used='' ram_total='' total='' available=''
+    [ ! -r "$proc/meminfo" ] || while read -r name value _; do
+        case $name in
+            MemTotal:) total=$value ;;
+            MemAvailable:) available=$value && break ;;
+        esac
+    done <"$proc/meminfo"
+    if all_digits "$total" && all_digits "$available" &&
+        [ "$available" -le "$total" ] && [ "$total" -ge 1024 ]; then
+        ram_used=$(((total - available) / 1024)) ram_total=$((total / 1024))
+    else
+        warn_once ram "ramUsage and ramTotal are left out: no MemTotal and MemAvailable in" \
+            "$proc/meminfo; the API will refuse the reports"
+    fi
+}
+
+# A file system that hangs must not hang the agent: a silent agent looks like a dead VM.
+run_df() {
+    if command -v timeout >/dev/null; then
+        timeout -s KILL 5 df -Pk "$root" 2>/dev/null
+    else
+        df -Pk "$root" 2>/dev/null
+    fi
+}
+
+measure_disk() { # -> disk_used, disk_total
+    disk_used='' disk_total=''
+    answer=$(run_df) || answer=''
+    # shellcheck disable=SC2086 # split into words; noglob is on
+    set -- ${answer##*"$nl"}
+    if [ $# -ge 6 ] && shift $(($# - 6)) && all_digits "$2$3" && [ "$3" -le "$2" ] && [ "$2" -ge 1024 ]; then
+        disk_used=$(($3 / 1024)) disk_total=$(($2 / 1024))
+    else
+        warn_once disk "diskUsage and diskTotal are left out: df says nothing sensible about $root"
+    fi
+}
+
+read_uptime() { # -> uptime
+    uptime=''
+    ! first_line "$proc/uptime" || uptime=${line%%[. ]*}
+    all_digits "$uptime" || uptime=''
+}
+
+read_boot_id() { # -> boot_id
+    boot_id=''
+    ! first_line "$proc/sys/kernel/random/boot_id" || boot_id=$line
+}
+
+read_clock() { # -> now
+    now=$(date +%s) || now=''
+    all_digits "$now" || now=0
+}
+
+# --- the report -------------------------------------------------------------------------------
+
+put_number() { # field, number
+    [ -z "$2" ] || payload="$payload${payload:+,}\"$1\":$2"
+}
+
+put_text() { # field, text
+    [ -n "$2" ] || return 0
+    json_text "$2"
+    put_number "$1" "$quoted"
+}
+
+build_payload() { # status -> payload
+    payload=''
+    read_hostname && read_clock && measure_cpu && measure_ram && measure_disk && read_uptime && read_boot_id
+    put_text hostname "$reported_name"
+    put_text vmid "$vmid"
+    put_text node "$node"
+    put_text status "$1"
+    put_number cpuUsage "$cpu"
+    put_number ramUsage "$ram_used"
+    put_number ramTotal "$ram_total"
+    put_number diskUsage "$disk_used"
+    put_number diskTotal "$disk_total"
+    put_number uptime "$uptime"
+    [ "$now" = 0 ] || put_number timestamp "$now"
+    put_text bootId "$boot_id"
+    put_text smbiosUuid "$smbios"
+    put_text agentVersion "$version"
+    payload="{$payload}"
+}
+
+# Key and report go to curl on its standard input: arguments can be read by every user.
+post_with_curl() {
+    {
+        printf 'header = "Content-Type: application/json"\nheader = "X-API-Key: %s"\n' "$key"
+        printf '%s\n' "$payload" | sed 's/["\\]/\\&/g; s/.*/data-binary = "&"/'
+    } | curl -q -sS -i -K - -A "defib-agent/$version" --proto =http,https --connect-timeout 5 \
+        --max-time 10 ${ca_file:+--cacert "$ca_file"} -w '\ndefib-status: %{http_code}\n' "$endpoint"
+}
+
+# The key stands in a private file; what shows in the arguments is the report alone.
+post_with_wget() {
+    wget -nv -S --config="$wgetrc" -U "defib-agent/$version" --post-data="$payload" --tries=1 \
+        --timeout=10 --max-redirect=0 --content-on-error ${ca_file:+"--ca-certificate=$ca_file"} \
+        -O - "$endpoint"
+}
+
+post() { # -> code, retry_after, said
+    endpoint=$url/api/health/report
+    answer=$("post_with_$tool" 2>&1 | head -c 8192) || :
+    read_answer
+}
+
+read_answer() { # answer -> code (000: no HTTP answer), retry_after, said
+    code=000 retry_after=0 said='' answer=$answer$nl
+    while [ -n "$answer" ]; do
+        trim "${answer%%"$nl"*}"
+        answer=${answer#*"$nl"}
+        case $trimmed in
+            HTTP/[0-9]*\ [1-9][0-9][0-9]*) code=${trimmed#* } code=${code%% *} ;;
+            "defib-status: "[0-9][0-9][0-9]) code=${trimmed#* } ;;
+            [Rr]etry-[Aa]fter:*) trim "${trimmed#*:}" && retry_after=$trimmed ;;
+            \{* | curl:* | *ERROR:* | *ailed[.:]* | *unable\ to*) said=$trimmed ;;
+        esac
+    done
+    all_digits "$retry_after" && [ "${#retry_after}" -le 3 ] && [ "$retry_after" -le 120 ] || retry_after=120
+}
+
+# --- what an answer means for the next report -------------------------------------------------
+
+draw() { # n -> drawn, 0 to n-1
+    first_line "$proc/sys/kernel/random/uuid" || line=''
+    line=${line%"${line#????}"}
+    case $line in
+        '' | *[!0-9a-f]*) drawn=$((($$ + now + failures) % $1)) ;;
+        *) drawn=$((0x$line % $1)) ;;
+    esac
+}
+
+# Every VM has its own second within the interval, so that a fleet does not report all at once.
+choose_phase() { # -> phase
+    left=$smbios/$vmid/$reported_name phase=5381
+    while [ -n "$left" ]; do
+        phase=$(((phase * 33 + $(printf '%d' "'$left")) % 1000003))
+        left=${left#?}
+    done
+    phase=$((phase % interval))
+}
+
+next_slot() { # -> wait_for
+    draw $((interval / 10 + 1))
+    wait_for=$((interval - (now - phase + interval) % interval + drawn))
+}
+
+back_off() { # -> wait_for: 1 to 2, 4, 8 ... interval seconds, drawn evenly
+    most=1 step=0
+    while [ "$most" -lt "$interval" ] && [ "$step" -lt "$failures" ]; do
+        most=$((most * 2)) step=$((step + 1))
+    done
+    [ "$most" -le "$interval" ] || most=$interval
+    draw "$most"
+    wait_for=$((1 + drawn))
+}
+
+complain() { # text; said again only when it is another trouble
+    same=$trouble trouble=$code${said%%[;)]*}
+    [ "$trouble" != "$same" ] || return 0
+    case $said in *[![:print:]]*) said='(an answer that cannot be printed)' ;; esac
+    say "$* $(printf '%.400s' "$said")"
+}
+
+settle() { # code, retry_after, said -> wait_for; says what changed
+    failures=$((failures + 1))
+    case $code,$said in
+        200,*\"success\"*true*) accepted ;;
+        200,* | 3??,*) back_off && complain "the answer ($code) is not Defib's; is DEFIB_URL right?" ;;
+        401,* | 403,*) refused_key ;;
+        429,* | 503,*)
+            back_off
+            wait_for=$((wait_for + retry_after))
+            complain "the server cannot take reports now ($code):"
+            ;;
+        4??,*) next_slot && complain "the server refuses the report ($code):" ;;
+        000,*) back_off && complain "cannot reach $url:" ;;
+        *) back_off && complain "the server failed ($code):" ;;
+    esac
+}
+
+accepted() {
+    [ -z "$trouble" ] || say "reports are accepted again, after $((failures - 1)) that were not"
+    trouble='' failures=0
+    next_slot
+}
+
+# Once a minute, for ever: a refused report still proves that this VM lives. The key may be new then.
+refused_key() {
+    draw 6
+    wait_for=$((60 + drawn))
+    complain "the server refuses the key in $key_file ($code):"
+    read_key || warn_once key "$key_problem; going on with the key read before"
+}
+
+report() { # status
+    build_payload "$1"
+    post
+    settle
+    # After a failure the sample stays, so that CPU is measured over a whole interval all the same.
+    if [ "$failures" = 0 ] || [ "$now" -lt "$sampled_at" ] || [ $((now - sampled_at)) -ge "$interval" ]; then
+        keep_sample
+    fi
+}
+
+# --- running ----------------------------------------------------------------------------------
+
+pause() { # seconds; a signal ends it at once
+    sleep "$1" &
+    sleeper=$!
+    wait "$sleeper" || :
+    sleeper=''
+}
+
+stop() {
+    trap '' TERM INT HUP
+    [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null || :
+    report stopping
+    exit 0
+}
+
+take_first_sample() {
+    read_clock
+    read_ticks || :
+    keep_sample
+}
+
+run_once() {
+    sleep 1
+    report running
+    [ -z "$trouble" ] || exit 1
+}
+
+run_dry() {
+    sleep 1
+    build_payload running
+    printf '%s\n' "$payload"
+}
+
+run_on() {
+    trap stop TERM INT HUP
+    read_hostname
+    choose_phase
+    say "version $version reports to $url every $interval s"
+    next_slot
+    while :; do
+        pause "$wait_for"
+        report running
+    done
+}
+
+main() {
+    default_settings
+    mode=run_on given=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --config)
+                [ $# -ge 2 ] || die "--config needs a file"
+                config_file=$2 given=yes
+                shift
+                ;;
+            --once) mode=run_once ;;
+            --dry-run) mode=run_dry ;;
+            --version) echo "$version" && exit 0 ;;
+            --help | -h) usage && exit 0 ;;
+            *) die "unknown option $1; see --help" ;;
+        esac
+        shift
+    done
+    if [ -r "$config_file" ]; then
+        read_config
+    elif [ -n "$given" ] || [ -e "$config_file" ]; then
+        die "cannot read $config_file"
+    fi
+    read_environment
+    read_smbios || :
+    check_identity
+    if [ "$mode" != run_dry ]; then
+        choose_tool
+        check_server
+    fi
+    take_first_sample
+    "$mode"
+}
+
+[ -n "${DEFIB_AGENT_SOURCED:-}" ] || main "$@"

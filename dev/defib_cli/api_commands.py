@@ -47,3 +47,7 @@ def openapi(
     elif not output.exists() or output.read_text() != text:
         typer.echo(f"{output} is out of date: defib api openapi --output {output}", err=True)
         raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

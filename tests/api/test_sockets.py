@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -234,6 +236,9 @@ async def test_a_reset_connection_leaves_no_timer_behind(shared_api: RunningApi)
         assert (await answered(reader))[0] == 200
         before = _waiting_timers()
         assert before >= 1
+        # Zero seconds of lingering make the close a reset.
+        there = writer.get_extra_info("socket")
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def is_gone() -> bool:
         return _waiting_timers() < before

@@ -17,9 +17,9 @@ from defib_core.domain.decide import Act, Hold, decide
 from defib_core.domain.limits import Room, Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import CancelReason
-from defib_core.store import intents, sweep
+from defib_core.store import execution, sweep
 from defib_core.store.clock import database_now
-from defib_core.store.intents import Intent
+from defib_core.store.execution import Intent
 from defib_core.store.sweep import Candidate
 from defib_operator.clusters import Unconnected
 from defib_operator.judging import Scene, case_of, set_scene
@@ -88,7 +88,7 @@ class Pipeline:
         except NotLeading:
             return
         async with self._engine.connect() as connection:
-            found = await intents.unfinished(connection)
+            found = await execution.unfinished(connection)
         for intent in found:
             if intent.id not in self._under_way:
                 self._under_way[intent.id] = asyncio.create_task(self._guarded(intent, epoch))
@@ -147,13 +147,13 @@ class Pipeline:
 
     async def _posting(self, intent: Intent, epoch: int) -> Posting:
         async with self._engine.connect() as connection:
-            place = await intents.place_of(connection, intent.vm_id)
+            place = await execution.place_of(connection, intent.vm_id)
         client = await self._client_of(place.cluster_id)
         return Posting(self._engine, client, self._lead, epoch, intent, place, self._checkpoint)
 
     async def _cancel(self, intent: Intent, reason: str, message: str, now: datetime) -> None:
         async with self._engine.begin() as connection:
-            await intents.cancel(connection, intent.id, reason=reason, message=message, now=now)
+            await execution.cancel(connection, intent.id, reason=reason, message=message, now=now)
         log.info("intent_cancelled", intent=intent.id, vm=intent.vm_id, reason=reason, why=message)
 
 

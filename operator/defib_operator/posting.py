@@ -13,9 +13,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.domain.actions import Action, Phase, PowerStep, steps_of
-from defib_core.store import intents
+from defib_core.store import execution
 from defib_core.store.clock import database_now
-from defib_core.store.intents import Claim, Intent, Place, Step
+from defib_core.store.execution import Claim, Intent, Place, Step
 from defib_operator.leadership import NotLeading
 from defib_operator.proxmox import (
     Accepted,
@@ -119,7 +119,7 @@ class Posting:
     async def _claimed(self, claim: Claim) -> datetime | None:
         async with self.engine.begin() as connection:
             now = await database_now(connection)
-            taken = await intents.claim(connection, claim, epoch=self.epoch, now=now)
+            taken = await execution.claim(connection, claim, epoch=self.epoch, now=now)
         return now if taken else None
 
     async def _accepted(self, claim: Claim, upid: Upid) -> Ended:
@@ -128,7 +128,7 @@ class Posting:
 
     async def _record(self, seq: int, upid: Upid) -> None:
         async with self.engine.begin() as connection:
-            await intents.record_sent(
+            await execution.record_sent(
                 connection, self.intent.id, seq, str(upid), {"upid": str(upid)}
             )
 
@@ -143,7 +143,7 @@ class Posting:
     async def _search(self, claim: Claim, sending_at: datetime, text: str) -> Ended:
         """Look for the task of a POST whose answer is not known."""
         async with self.engine.connect() as connection:
-            known = await intents.known_upids(connection, self.intent.vm_id)
+            known = await execution.known_upids(connection, self.intent.vm_id)
         while True:
             found = await self.client.find_task(
                 claim.node, self.place.vmid, TASK_TYPE[claim.step], sending_at - SEARCH_SLACK
@@ -172,7 +172,7 @@ class Posting:
 
     async def _finish_step(self, claim: Claim, ended: Ended) -> None:
         async with self.engine.begin() as connection:
-            await intents.finish_step(
+            await execution.finish_step(
                 connection,
                 self.intent.id,
                 claim.seq,
@@ -214,7 +214,7 @@ class Posting:
 
     async def _end(self, ended: Ended) -> None:
         async with self.engine.begin() as connection:
-            await intents.finish(
+            await execution.finish(
                 connection,
                 self.intent.id,
                 phase=ended.phase,

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action, Phase, PowerStep
-from defib_core.store import intents
+from defib_core.store import execution
 from defib_core.store.clock import database_now
 from defib_core.store.engine import make_engine
-from defib_core.store.intents import Claim, Intent
+from defib_core.store.execution import Claim, Intent
 
 EPOCH = 1
 LEAD = text(
@@ -28,10 +28,10 @@ def finishes(phase: Phase, words: str | None) -> Outcome:
 
     async def outcome(connection: AsyncConnection, intent: Intent, now: datetime) -> None:
         claim = Claim(intent.id, 1, PowerStep.RESET, Action.RESET, "pve-node-1")
-        assert await intents.claim(connection, claim, epoch=EPOCH, now=now)
+        assert await execution.claim(connection, claim, epoch=EPOCH, now=now)
         response = {"exitstatus": words or "OK"}
-        await intents.record_sent(connection, intent.id, 1, "UPID:test", response)
-        await intents.finish(
+        await execution.record_sent(connection, intent.id, 1, "UPID:test", response)
+        await execution.finish(
             connection, intent.id, phase=phase, error=words, response=response, now=now
         )
 
@@ -42,7 +42,7 @@ def cancels(reason: str, message: str) -> Outcome:
     """Hold it back."""
 
     async def outcome(connection: AsyncConnection, intent: Intent, now: datetime) -> None:
-        await intents.cancel(connection, intent.id, reason=reason, message=message, now=now)
+        await execution.cancel(connection, intent.id, reason=reason, message=message, now=now)
 
     return outcome
 
@@ -58,7 +58,7 @@ async def operator_that(database_url: str, outcome: Outcome) -> AsyncIterator[No
         while True:
             async with engine.begin() as connection:
                 now = await database_now(connection)
-                for intent in await intents.unfinished(connection):
+                for intent in await execution.unfinished(connection):
                     await outcome(connection, intent, now)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 

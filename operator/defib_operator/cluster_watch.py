@@ -30,6 +30,8 @@ from defib_operator.leadership import Leadership
 from defib_operator.looks import Finding, Looker, Wanted
 from defib_operator.proxmox import (
     GuestKind,
+    InventoryVm,
+    PowerStatus,
     ProxmoxClient,
     ProxmoxError,
     ProxmoxForbidden,
@@ -114,7 +116,7 @@ class ClusterWatch:
             now = await database_now(connection)
             await store.saw(connection, cluster.id, _seen(seen, missing), now)
             if seen.inventory is not None:
-                await store.place(connection, cluster.id, _placed(seen))
+                await store.place(connection, cluster.id, _placed(seen), now)
         await self._pin(seen)
         await self._say(seen, missing, now)
 
@@ -189,10 +191,20 @@ def _text(seen: View) -> str | None:
 
 def _placed(seen: View) -> list[Placed]:
     assert seen.inventory is not None
-    return [
-        Placed(row.vmid, row.node, is_qemu=row.kind is not GuestKind.LXC)
-        for row in seen.inventory.vms
-    ]
+    nodes = seen.inventory.nodes
+    return [_placed_one(row, nodes.get(row.node)) for row in seen.inventory.vms]
+
+
+def _placed_one(row: InventoryVm, online: bool | None) -> Placed:
+    state = "template" if row.template else row.status.value
+    stopped = row.status is PowerStatus.STOPPED
+    return Placed(
+        vmid=row.vmid,
+        node=row.node,
+        is_qemu=row.kind is not GuestKind.LXC,
+        state=None if row.status is PowerStatus.UNKNOWN and not row.template else state,
+        busy=row.lock is not None or stopped or online is False,
+    )
 
 
 def _status(

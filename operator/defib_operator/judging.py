@@ -5,20 +5,21 @@ The sweep, the pipeline just before a POST, and manual resets all judge through 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.system_config import parse_system_config
+from defib_core.domain.brakes import Scope
 from defib_core.domain.decide import Case
 from defib_core.domain.limits import Room
 from defib_core.domain.observation import History, Identity, Observation, Surroundings, Treatment
 from defib_core.domain.policy import Policy
 from defib_core.store import sweep
+from defib_core.store.brakes import scopes_of
 from defib_core.store.sweep import Candidate, Config, FleetClock
+from defib_operator.braking import LONG_AGO, BrakeView, view_brakes
 from defib_operator.looks import Finding
-
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Scene:
     blind_since: Mapping[int, datetime | None]
     kubernetes_heard_at: datetime | None
     room: Room
+    brakes: BrakeView
 
 
 async def set_scene(
@@ -45,6 +47,7 @@ async def set_scene(
         for config_id, policy in policies.items()
     }
     seen = await sweep.traffic(connection, now)
+    brakes = await view_brakes(connection, policies, clocks, now)
     return Scene(
         now=now,
         policies=policies,
@@ -55,6 +58,7 @@ async def set_scene(
         },
         kubernetes_heard_at=kubernetes_heard_at,
         room=Room(seen.in_flight, seen.in_flight_on_node, seen.sent_last_hour, seen.fleet_sizes),
+        brakes=brakes,
     )
 
 
@@ -113,10 +117,18 @@ def case_of(
         around=Surroundings(
             ingest_blind_since=scene.blind_since[one.config_id],
             control_plane_heard_at=scene.kubernetes_heard_at,
+            brakes=scene.brakes.on(one.config_id, scopes(one, policy)),
         ),
         manual=manual,
         forced=forced,
     )
+
+
+def scopes(one: Candidate, policy: Policy) -> tuple[Scope, ...]:
+    """Say which groups a VM belongs to."""
+    label = policy.safety.failure_domain_label
+    domain = None if label is None else one.labels.get(label)
+    return scopes_of(one.config_id, one.cluster_id, one.node, domain)
 
 
 def _observation(one: Candidate, scene: Scene, finding: Finding | None) -> Observation:

@@ -13,14 +13,16 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from defib_core.domain.brakes import ORDER
 from defib_core.domain.decide import Act, Hold, Look, Verdict, clock_restarts, decide
 from defib_core.domain.limits import Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import HoldReason
-from defib_core.store import intents, lease, sweep
+from defib_core.store import brakes, intents, lease, sweep
 from defib_core.store.clock import database_now
 from defib_core.store.sweep import Candidate
-from defib_operator.judging import Scene, case_of, set_scene
+from defib_operator.braking import keep_brakes
+from defib_operator.judging import Scene, case_of, scopes, set_scene
 from defib_operator.leadership import NotLeading
 from defib_operator.looks import Finding, Wanted
 
@@ -91,6 +93,7 @@ class Sweep:
         async with self._engine.begin() as connection:
             scene = await self._scene(connection, epoch)
             again = await sweep.candidates(connection, [one.vm_id for one in shortlist])
+            await keep_brakes(connection, scene.brakes, scene.now)
             made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
             seconds = time.monotonic() - began
             await sweep.swept(connection, scene.now, seconds)
@@ -103,11 +106,18 @@ class Sweep:
         return await set_scene(connection, now, self._ears.heard_at(now))
 
     async def _look(self, shortlist: Sequence[Candidate], scene: Scene) -> Mapping[int, Finding]:
-        self._eyes.forget_all_but(frozenset(one.vm_id for one in shortlist))
+        """Look at those that nothing else holds; watch the traffic of those that may follow."""
+        suspects = scene.brakes.unbraked_suspects()
+        watched = {one.vm_id for one in shortlist} | {one.vm_id for one in suspects}
+        self._eyes.forget_all_but(frozenset(watched))
         wanted = [
             Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.config_id].safety)
             for one in shortlist
             if isinstance(decide(case_of(one, scene, None), scene.now), Look)
+        ]
+        wanted += [
+            Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.fleet].safety)
+            for one in suspects
         ]
         return await self._eyes.look(wanted, scene.now)
 
@@ -141,7 +151,23 @@ class _Round:
                 made += await self._intend(one, verdict)
             elif isinstance(verdict, Hold):
                 holds += await self._hold(one, verdict)
+        await self._mark_brakes(judged, verdicts)
         return tuple(made), holds
+
+    async def _mark_brakes(
+        self, judged: Sequence[Candidate], verdicts: Mapping[int, Verdict]
+    ) -> None:
+        """Note which brakes held somebody: only their end begins a cooldown."""
+        held = {
+            scope
+            for one in judged
+            for verdict in [verdicts[one.vm_id]]
+            if isinstance(verdict, Hold) and verdict.reason in ORDER
+            for scope in scopes(one, self.scene.policies[one.config_id])
+            if (one.config_id, scope) in self.scene.brakes.in_force
+        }
+        for scope in sorted(held):
+            await brakes.mark_held(self.connection, scope)
 
     def _wanting(self, one: Candidate) -> Wanting:
         seen = self.findings[one.vm_id]

@@ -42,6 +42,10 @@ class Placed:
     vmid: int
     node: str
     is_qemu: bool
+    state: str | None
+    """running, stopped or template; None where the list does not know."""
+    busy: bool
+    """It cannot report: locked, switched off, or its node is away."""
 
 
 ALL = text("""
@@ -56,23 +60,33 @@ WHERE id = :cluster_id
 PLACE = text("""
 WITH seen AS (
     SELECT * FROM unnest(
-        CAST(:vmids AS int[]), CAST(:nodes AS text[]), CAST(:qemu AS bool[])
-    ) AS s(vmid, node, is_qemu)
+        CAST(:vmids AS int[]), CAST(:nodes AS text[]), CAST(:qemu AS bool[]),
+        CAST(:states AS text[]), CAST(:busy AS bool[])
+    ) AS s(vmid, node, is_qemu, state, busy)
 ),
 changed AS (
-    UPDATE vm SET node = seen.node,
+    UPDATE vm SET node = seen.node, proxmox_state = seen.state, proxmox_busy = seen.busy,
         rejected = CASE WHEN NOT seen.is_qemu THEN 'NotQemu'
                         WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected END,
         rejected_message = CASE
             WHEN NOT seen.is_qemu THEN 'it is a container (LXC); Proxmox cannot reset those'
             WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected_message END
-    FROM seen
-    WHERE vm.cluster_id = :cluster_id AND vm.vmid = seen.vmid
-      AND (vm.node IS DISTINCT FROM seen.node OR (vm.rejected = 'NotQemu') = seen.is_qemu
-           OR (vm.rejected IS NULL AND NOT seen.is_qemu))
-    RETURNING vm.id
+    FROM seen, vm old
+    WHERE vm.cluster_id = :cluster_id AND vm.vmid = seen.vmid AND old.id = vm.id
+      AND ((vm.node, vm.proxmox_state, vm.proxmox_busy)
+               IS DISTINCT FROM (seen.node, seen.state, seen.busy)
+           OR (vm.rejected IS NOT DISTINCT FROM 'NotQemu') = seen.is_qemu)
+    RETURNING vm.id, old.proxmox_busy AND NOT seen.busy AS released
+),
+restarted AS (
+    UPDATE vm_state s SET clock_floor = :now FROM changed c WHERE c.id = s.vm_id AND c.released
 )
 INSERT INTO status_outbox (vm_id) SELECT id FROM changed
+""")
+GONE = text("""
+UPDATE vm SET proxmox_state = 'gone'
+WHERE cluster_id = :cluster_id AND vmid <> ALL (CAST(:vmids AS int[]))
+  AND proxmox_state IS DISTINCT FROM 'gone'
 """)
 UNPINNED = text("""
 SELECT id AS vm_id, vmid, node FROM vm
@@ -115,17 +129,26 @@ async def saw(connection: AsyncConnection, cluster_id: int, seen: Seen, now: dat
     )
 
 
-async def place(connection: AsyncConnection, cluster_id: int, placed: Sequence[Placed]) -> None:
-    """Keep on which node each VM is, and whether it is one that can be reset at all."""
-    await connection.execute(
-        PLACE,
-        {
-            "cluster_id": cluster_id,
-            "vmids": [one.vmid for one in placed],
-            "nodes": [one.node for one in placed],
-            "qemu": [one.is_qemu for one in placed],
-        },
-    )
+async def place(
+    connection: AsyncConnection, cluster_id: int, placed: Sequence[Placed], now: datetime
+) -> None:
+    """Keep where each VM is and what it is; one that can report again has its clock restarted.
+
+    An empty list says nothing: a token without rights sees one.
+    """
+    if not placed:
+        return
+    bound = {
+        "cluster_id": cluster_id,
+        "vmids": [one.vmid for one in placed],
+        "nodes": [one.node for one in placed],
+        "qemu": [one.is_qemu for one in placed],
+        "states": [one.state for one in placed],
+        "busy": [one.busy for one in placed],
+        "now": now,
+    }
+    await connection.execute(PLACE, bound)
+    await connection.execute(GONE, {"cluster_id": cluster_id, "vmids": bound["vmids"]})
 
 
 async def unpinned(connection: AsyncConnection, cluster_id: int, limit: int) -> Sequence[Unpinned]:

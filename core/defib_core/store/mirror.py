@@ -106,9 +106,9 @@ INSERT INTO vm (cluster_id, vmid, hostname, registered_by, namespace, name, uid,
     object_created_at, config_id, proxmox_name, stale_timeout_override, cpu_threshold_override,
     ram_threshold_override, remediation_enabled, steps, max_attempts_override, paused_reason,
     paused_until, labels, managed_at, rejected, rejected_message)
-VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), 'manifest', :namespace, :name, :uid,
-    :generation, :created_at, :config_id, :proxmox_name, :stale_timeout, :cpu_threshold,
-    :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,
+VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), 'manifest', :namespace,
+    :name, :uid, :generation, :created_at, :config_id, :proxmox_name, :stale_timeout,
+    :cpu_threshold, :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,
     :paused_until, :labels, :now, :rejected, :rejected_message)
 ON CONFLICT (cluster_id, vmid) DO UPDATE SET
     hostname = coalesce(CAST(:hostname AS text), vm.hostname),

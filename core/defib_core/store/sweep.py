@@ -47,6 +47,7 @@ class Candidate:
     vmid: int
     hostname: str
     node: str | None
+    labels: Mapping[str, str]
     proxmox_name: str | None
     pinned_uuid: str | None
     smbios_uuid: str | None
@@ -158,7 +159,8 @@ INSERT INTO status_outbox (vm_id) SELECT vm_id FROM changed
 """)
 
 CANDIDATES = text("""
-SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.proxmox_name,
+SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
+    v.proxmox_name,
     CAST(v.pinned_uuid AS text) AS pinned_uuid, CAST(v.smbios_uuid AS text) AS smbios_uuid,
     s.state, s.last_heartbeat,
     greatest(s.clock_floor, v.managed_at) AS clock_floor, s.stale_timeout, s.reports,

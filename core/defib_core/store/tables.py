@@ -122,6 +122,10 @@ vm = Table(
     Column("tombstoned_at", Moment),
     Column("rejected", Text),
     Column("rejected_message", Text),
+    # What Proxmox's list last said: running, stopped, template or gone; and whether the guest could
+    # not report because of a lock, a stop, or its node.
+    Column("proxmox_state", Text),
+    Column("proxmox_busy", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("cluster_id", "vmid"),
     CheckConstraint("vmid BETWEEN 100 AND 999999999", name="vmid_range"),
     CheckConstraint("registered_by IN ('agent', 'manifest')", name="registered_by_known"),
@@ -318,6 +322,73 @@ hold = Table(
     Index("hold_one_open_per_vm", "vm_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("hold_vm_id_idx", "vm_id", "id"),
     comment="Why a VM that is down was not reset, as intervals.",
+)
+
+brake = Table(
+    "brake",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("held", Boolean, nullable=False, server_default=text("false")),
+    Column("ended_at", Moment),
+    CheckConstraint("kind IN ('fleet', 'cluster', 'domain', 'node')", name="kind_known"),
+    CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="in_order"),
+    Index(
+        "brake_one_open_per_scope",
+        "kind",
+        "key",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index("brake_ended_at_idx", "ended_at"),
+    comment="When something bigger than one VM held many. held: it stopped at least one reset.",
+)
+
+global_stop = Table(
+    "global_stop",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("started_by", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_by", Text),
+    Column("ended_at", Moment),
+    CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_by_somebody"),
+    Index(
+        "global_stop_one_open",
+        text("(true)"),
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="While a row is open nothing is reset, automatically or by hand.",
+)
+
+report_rejection = Table(
+    "report_rejection",
+    metadata,
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="The last report of a VM that was refused or shed: it is alive.",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("vm_id", BigInteger),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    one_of("source", Source),
+    Index("audit_vm_id_idx", "vm_id", "id"),
+    comment="What people did, when, and why.",
 )
 
 status_outbox = Table(

@@ -15,7 +15,7 @@ from defib_core.domain.decide import Case
 from defib_core.domain.limits import Room
 from defib_core.domain.observation import History, Identity, Observation, Surroundings, Treatment
 from defib_core.domain.policy import Policy
-from defib_core.store import sweep
+from defib_core.store import controls, sweep
 from defib_core.store.brakes import scopes_of
 from defib_core.store.sweep import Candidate, Config, FleetClock
 from defib_operator.braking import LONG_AGO, BrakeView, view_brakes
@@ -33,6 +33,7 @@ class Scene:
     kubernetes_heard_at: datetime | None
     room: Room
     brakes: BrakeView
+    global_stop: str | None
 
 
 async def set_scene(
@@ -47,6 +48,7 @@ async def set_scene(
         for config_id, policy in policies.items()
     }
     seen = await sweep.traffic(connection, now)
+    stopped = await controls.global_stop(connection)
     brakes = await view_brakes(connection, policies, clocks, now)
     return Scene(
         now=now,
@@ -59,6 +61,7 @@ async def set_scene(
         kubernetes_heard_at=kubernetes_heard_at,
         room=Room(seen.in_flight, seen.in_flight_on_node, seen.sent_last_hour, seen.fleet_sizes),
         brakes=brakes,
+        global_stop=None if stopped is None else f"{stopped.reason} ({stopped.started_by})",
     )
 
 
@@ -71,9 +74,10 @@ async def _clock(
 ) -> FleetClock:
     blind_after = policy.safety.blind_after
     ended = await sweep.last_blindness(connection, blind_after)
+    let_go = await controls.last_stop_ended(connection)
     return FleetClock(
         config_id=config_id,
-        floor=ended or LONG_AGO,
+        floor=max(ended or LONG_AGO, let_go or LONG_AGO),
         blind=proved is None or now - proved > blind_after,
         boot_grace=policy.boot_grace,
         clear_after=policy.attempts_clear_after,
@@ -117,6 +121,8 @@ def case_of(
         around=Surroundings(
             ingest_blind_since=scene.blind_since[one.config_id],
             control_plane_heard_at=scene.kubernetes_heard_at,
+            global_stop=scene.global_stop,
+            reports_rejected=one.rejected_reason,
             brakes=scene.brakes.on(one.config_id, scopes(one, policy)),
         ),
         manual=manual,

@@ -125,7 +125,7 @@ class Pipeline:
         async with self._engine.connect() as connection:
             now = await database_now(connection)
             scene = await set_scene(connection, now, self._ears.heard_at(now))
-            return scene, await sweep.judged(connection, intent.vm_id)
+            return scene, await sweep.judged(connection, intent.vm_id, now)
 
     async def _judge(self, intent: Intent, one: Candidate, scene: Scene, epoch: int) -> None:
         """Judge again, with a fresh look: what was decided may have been overtaken."""

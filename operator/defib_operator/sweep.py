@@ -84,7 +84,7 @@ class Sweep:
         async with self._engine.begin() as connection:
             scene = await self._scene(connection, epoch)
             changed = await sweep.change_states(connection, list(scene.clocks.values()), scene.now)
-            shortlist = await sweep.candidates(connection)
+            shortlist = await sweep.candidates(connection, scene.now)
         for change in changed:
             log.info(
                 "state_changed", vm=change.vm_id, **{"from": change.from_state}, to=change.to_state
@@ -92,7 +92,7 @@ class Sweep:
         findings = await self._look(shortlist, scene)
         async with self._engine.begin() as connection:
             scene = await self._scene(connection, epoch)
-            again = await sweep.candidates(connection, [one.vm_id for one in shortlist])
+            again = await sweep.candidates(connection, scene.now, [one.vm_id for one in shortlist])
             await keep_brakes(connection, scene.brakes, scene.now)
             made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
             seconds = time.monotonic() - began

@@ -67,6 +67,8 @@ class Candidate:
     dry_run_done: bool
     resumed_io_error: bool
     owes_start: bool
+    rejected_reason: str | None
+    """Why its last report was refused, where that was within its stale timeout."""
     hold_released: bool
     """What the open hold was for is over; the VM has had its clock started again."""
     hold_id: int | None
@@ -181,6 +183,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
         AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                         WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'
                           AND p.sending_at > s.last_heartbeat) AS owes_start,
+    (SELECT j.reason FROM report_rejection j WHERE j.vm_id = s.vm_id
+     AND j.at > :now - s.stale_timeout AND j.at > s.last_heartbeat) AS rejected_reason,
     h.released_at IS NOT NULL AS hold_released,
     h.id AS hold_id, h.reason AS hold_reason, h.message AS hold_message
 FROM vm_state s
@@ -295,16 +299,16 @@ def _bind(fleets: Sequence[FleetClock], now: datetime) -> dict[str, object]:
 
 
 async def candidates(
-    connection: AsyncConnection, vm_ids: Sequence[int] | None = None
+    connection: AsyncConnection, now: datetime, vm_ids: Sequence[int] | None = None
 ) -> Sequence[Candidate]:
     """Read the VMs that are down or reset_failed, of the given ids or all."""
-    rows = await connection.execute(CANDIDATES, {"vm_ids": vm_ids})
+    rows = await connection.execute(CANDIDATES, {"vm_ids": vm_ids, "now": now})
     return [_candidate(row) for row in rows]
 
 
-async def judged(connection: AsyncConnection, vm_id: int) -> Candidate | None:
+async def judged(connection: AsyncConnection, vm_id: int, now: datetime) -> Candidate | None:
     """Read one managed VM in whatever state, as a person may ask for its reset."""
-    row = (await connection.execute(JUDGED, {"vm_ids": [vm_id]})).one_or_none()
+    row = (await connection.execute(JUDGED, {"vm_ids": [vm_id], "now": now})).one_or_none()
     return None if row is None else _candidate(row)
 
 

@@ -24,10 +24,12 @@ from defib_core.domain.policy import LifeSignal, action_for_attempt
 from defib_core.domain.reasons import HoldReason
 from defib_core.domain.states import State
 
-HA_IN_TRANSITION = frozenset({"error", "fence", "recovery", "freeze", "migrate", "relocate"})
+HA_SETTLED = frozenset({"started", "ignored"})
+"""In every other of its states HA is about to move, stop or start the VM itself."""
 NEEDS_RESET = frozenset({"internal-error", "guest-panicked", "watchdog", "shutdown"})
 """QEMU run states that only a reset followed by a resume leaves."""
-HELD_BY_A_PERSON = frozenset({"paused", "prelaunch", "suspended", "debug"})
+MAY_BE_RESET = frozenset({None, "running", "io-error"}) | NEEDS_RESET
+"""Everything else is a pause: by a person, for a migration, for a snapshot, or before the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not a candidate: it is not down, or its clock has not run out, or an intent is on its way."""
+    """Nothing to do: it is not down, its clock has not run out, or an intent or dry run exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def _observing(case: Case, _: datetime) -> Hold | None:
 
 def _attempts(case: Case, _: datetime) -> Hold | None:
     done, allowed = case.history.attempts, case.treatment.max_attempts
-    if case.forced or done < allowed:
+    given_up = case.observation.state is State.RESET_FAILED and not case.manual
+    if case.forced or (done < allowed and not given_up):
         return None
     if allowed == 0:
         return Hold(HoldReason.ATTEMPTS_EXHAUSTED, "maxResetAttempts is 0: it is never reset")
@@ -185,8 +188,12 @@ def _brakes(case: Case, _: datetime) -> Hold | None:
 
 
 def _back_off(case: Case, now: datetime) -> Hold | None:
+    return None if case.history.owes_start else _too_soon(case, now)
+
+
+def _too_soon(case: Case, now: datetime) -> Hold | None:
     last = case.history.last_attempt_at
-    if last is None or case.history.owes_start:
+    if last is None:
         return None
     again = last + case.treatment.policy.back_off(case.history.attempts)
     if now >= again:
@@ -249,10 +256,18 @@ def _with_proxmox(case: Case, now: datetime) -> Verdict:
         if held is not None:
             return held
     action = _action(case, guest)
-    if isinstance(action, Hold):
-        return action
-    alive = None if case.manual else _signs_of_life(case, guest)
-    return alive or Act(action)
+    if isinstance(action, Hold) or case.manual:
+        return action if isinstance(action, Hold) else Act(action)
+    return _signs_of_life(case, guest) or _not_yet(case, guest, now) or Act(action)
+
+
+def _not_yet(case: Case, guest: GuestFacts, now: datetime) -> Hold | Wait | None:
+    """What is left to wait for where nothing speaks against the reset itself."""
+    if guest.running and case.history.owes_start:
+        return _too_soon(case, now)  # it was started after all, so that no start is owed
+    if case.treatment.policy.dry_run and case.history.dry_run_done:
+        return Wait()
+    return None
 
 
 def _just_started(case: Case, guest: GuestFacts, now: datetime) -> bool:
@@ -301,7 +316,9 @@ def _short(name: str) -> str:
 def _person_in_proxmox(case: Case, guest: GuestFacts) -> Hold | None:
     if not guest.running and not case.history.owes_start:
         return Hold(HoldReason.VM_STOPPED, "it is switched off in Proxmox; Defib never starts it")
-    if guest.running and guest.qmpstatus in HELD_BY_A_PERSON:
+    if not guest.running and _is_ha_managed(guest):
+        return Hold(HoldReason.VM_STOPPED, "it is switched off, and HA's to start by now")
+    if guest.running and guest.qmpstatus not in MAY_BE_RESET:
         return Hold(HoldReason.VM_PAUSED, f"its run state in Proxmox is {guest.qmpstatus}")
     return None
 
@@ -309,9 +326,13 @@ def _person_in_proxmox(case: Case, guest: GuestFacts) -> Hold | None:
 def _busy(_: Case, guest: GuestFacts) -> Hold | None:
     if guest.lock:
         return Hold(HoldReason.VM_LOCKED, f"it is locked in Proxmox ({guest.lock})")
-    if guest.ha_state in HA_IN_TRANSITION:
+    if guest.ha_state is not None and guest.ha_state not in HA_SETTLED:
         return Hold(HoldReason.HA_IN_TRANSITION, f"its HA state is {guest.ha_state}")
     return None
+
+
+def _is_ha_managed(guest: GuestFacts) -> bool:
+    return guest.ha_state is not None and guest.ha_state != "ignored"
 
 
 def _action(case: Case, guest: GuestFacts) -> Action | Hold:
@@ -320,7 +341,7 @@ def _action(case: Case, guest: GuestFacts) -> Action | Hold:
     if guest.qmpstatus in NEEDS_RESET:
         return Action.RESET_RESUME
     wanted = action_for_attempt(case.history.attempts + 1, case.treatment.steps)
-    if guest.reset_switches_off or case.history.owes_start:
+    if guest.reset_switches_off or not guest.running:
         wanted = Action.STOP_START
     if wanted is Action.STOP_START:
         return _stop_start(guest)
@@ -337,7 +358,7 @@ def _after_io_error(case: Case) -> Action | Hold:
 
 
 def _stop_start(guest: GuestFacts) -> Action | Hold:
-    if guest.ha_state is not None and guest.ha_state != "ignored":
+    if _is_ha_managed(guest):
         return Action.RESET
     if guest.quorate is not True:
         return Hold(
@@ -353,7 +374,7 @@ def _signs_of_life(case: Case, guest: GuestFacts) -> Hold | None:
             HoldReason.GUEST_AGENT_ALIVE,
             "the QEMU guest agent answers: the guest lives, its reporting agent is the suspect",
         )
-    if LifeSignal.IO not in wanted or guest.qmpstatus != "running":
+    if LifeSignal.IO not in wanted or guest.qmpstatus not in (None, "running"):
         return None
     if guest.io is IoAnswer.ACTIVE:
         return Hold(

@@ -181,3 +181,16 @@ def test_a_firmware_without_a_uuid_names_no_vm(agent: Agent, tmp_path: Path, uui
     file.write_text(f"{uuid}\n")
     done = agent.sourced(f'smbios_file={file}; read_smbios || echo "none:$smbios"')
     assert done.out == "none:\n"
+
+
+def test_a_second_report_within_one_tick_keeps_the_cpu_figure(agent: Agent) -> None:
+    done = agent.sourced("""
+        now=1000 cpu=''
+        new_ticks=10000 new_idle=8500; keep_sample
+        read_ticks() { new_ticks=11000 new_idle=9000; }
+        measure_cpu; keep_sample; echo "$cpu"
+        measure_cpu; echo "$cpu"
+        now=1002; measure_cpu; echo "<$cpu>"
+    """)
+    assert done.out.split() == ["50.0", "50.0", "<>"]
+    assert "cpuUsage is left out" in done.err

@@ -1,10 +1,13 @@
 """What a report may leave out or say otherwise, and still be stored."""
 
+import itertools
+
 import pytest
 
 from support.running_api import SEED_REPORT, RunningApi
 from support.waiting import eventually_async
 
+VMIDS = itertools.count(1000)
 UUID = "4c4c4544-0042-4b10-8057-b6c04f4d3432"
 
 
@@ -41,8 +44,8 @@ async def test_the_least_a_report_needs(api: RunningApi) -> None:
 @pytest.mark.parametrize(
     "hostname", ["a", "WEB-01", "web.example.com", "10.0.0.5", "win_srv_1", "a" * 63 + ".b"]
 )
-async def test_ordinary_hostnames_are_accepted(api: RunningApi, hostname: str) -> None:
-    answer = await api.report(hostname=hostname)
+async def test_ordinary_hostnames_are_accepted(shared_api: RunningApi, hostname: str) -> None:
+    answer = await shared_api.report(vmid=next(VMIDS), hostname=hostname)
     assert answer.json()["message"] == f"Health report received for {hostname}"
 
 
@@ -50,16 +53,26 @@ async def test_ordinary_hostnames_are_accepted(api: RunningApi, hostname: str) -
     "timestamp", [-1, 0, 10**18, 1672531200000, "yesterday", [], {}, True, None, 1e300]
 )
 async def test_an_absurd_clock_is_dropped_and_the_report_stored(
-    api: RunningApi, timestamp: object
+    shared_api: RunningApi, timestamp: object
 ) -> None:
-    assert (await api.send({**SEED_REPORT, "timestamp": timestamp})).status_code == 200
-    assert await api.sql("SELECT agent_time, reports FROM vm_state") == [(None, 1)]
+    vmid = next(VMIDS)
+    answer = await shared_api.send({**SEED_REPORT, "vmid": vmid, "timestamp": timestamp})
+    assert answer.status_code == 200
+    assert await shared_api.sql(
+        "SELECT agent_time, reports FROM vm_state JOIN vm ON vm.id = vm_id WHERE vmid = %s", vmid
+    ) == [(None, 1)]
 
 
 @pytest.mark.parametrize("cpu", [1e-300, 5e-324, 99.999999, 0.004])
-async def test_figures_that_a_column_cannot_hold_are_rounded(api: RunningApi, cpu: float) -> None:
-    assert (await api.report(cpuUsage=cpu)).status_code == 200
-    assert await api.sql("SELECT cpu::float8 FROM vm_state") == [(round(cpu, 2),)]
+async def test_figures_that_a_column_cannot_hold_are_rounded(
+    shared_api: RunningApi, cpu: float
+) -> None:
+    vmid = next(VMIDS)
+    assert (await shared_api.report(vmid=vmid, cpuUsage=cpu)).status_code == 200
+    stored = await shared_api.sql(
+        "SELECT cpu FROM vm_state JOIN vm ON vm.id = vm_id WHERE vmid = %s", vmid
+    )
+    assert stored == [(round(cpu, 2),)]
 
 
 async def test_fractions_of_a_megabyte_are_rounded(api: RunningApi) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from defib_cli.api_commands import app
 from defib_core.store.tokens import TokenKind
 from defib_dev.components.ports import free_port
 from support.running_api import SEED_REPORT, new_token, run_sql
@@ -137,11 +139,14 @@ def test_a_misspelt_setting_is_refused() -> None:
 
 def test_the_openapi_document_is_printed_written_and_checked(tmp_path: Path) -> None:
     kept = tmp_path / "openapi.json"
-    assert run("openapi", "--output", str(kept), "--check").returncode == 1
+    write, check = ["openapi", "--output", str(kept)], ["openapi", "--output", str(kept), "--check"]
+    terminal = CliRunner()
+    assert terminal.invoke(app, check).exit_code == 1
     assert not kept.exists()
-    assert run("openapi", "--output", str(kept)).returncode == 0
-    assert run("openapi", "--output", str(kept), "--check").returncode == 0
+    assert terminal.invoke(app, write).exit_code == 0
+    assert terminal.invoke(app, check).exit_code == 0
+    assert terminal.invoke(app, ["openapi"]).stdout == kept.read_text()
     kept.write_text("{}")
-    outdated = run("openapi", "--output", str(kept), "--check")
-    assert outdated.returncode == 1
+    outdated = terminal.invoke(app, check)
+    assert outdated.exit_code == 1
     assert "is out of date" in outdated.stderr

@@ -4,7 +4,6 @@ What it keeps in memory serves the sweep's looks at single VMs: the inventory of
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -93,7 +92,10 @@ class ClusterWatch:
 
     async def _fresh(self, cluster_id: int) -> View:
         kept = self._kept.get(cluster_id)
-        if kept is not None and time.monotonic() - kept.at < FRESH_FOR.total_seconds():
+        if (
+            kept is not None
+            and asyncio.get_running_loop().time() - kept.at < FRESH_FOR.total_seconds()
+        ):
             return kept.view
         return await self._view(await self._cluster(cluster_id))
 
@@ -104,7 +106,7 @@ class ClusterWatch:
 
     async def _view(self, cluster: Cluster) -> View:
         seen = await view(self.clients, cluster)
-        self._kept[cluster.id] = _Kept(seen, time.monotonic())
+        self._kept[cluster.id] = _Kept(seen, asyncio.get_running_loop().time())
         return seen
 
     async def _look_at(self, cluster: Cluster) -> None:
@@ -125,12 +127,12 @@ class ClusterWatch:
         at, missing = self._rights.get(seen.cluster.id, (float("-inf"), ()))
         if seen.client is None or seen.inventory is None:
             return missing
-        if missing or time.monotonic() - at > RIGHTS_EVERY.total_seconds():
+        if missing or asyncio.get_running_loop().time() - at > RIGHTS_EVERY.total_seconds():
             try:
                 missing = (await seen.client.token_rights()).missing
             except ProxmoxError as error:
                 log.warning("rights_not_read", cluster=seen.cluster.name, error=str(error))
-            self._rights[seen.cluster.id] = (time.monotonic(), missing)
+            self._rights[seen.cluster.id] = (asyncio.get_running_loop().time(), missing)
         return missing
 
     async def _pin(self, seen: View) -> None:

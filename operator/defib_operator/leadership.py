@@ -1,12 +1,11 @@
 """Whether this replica leads: a lease in PostgreSQL, believed no longer than it surely holds.
 
-The local deadline runs on the monotonic clock from before the request was sent, and is shorter than
-the lease: a process that was stopped finds it passed. The epoch is checked again by every statement
-that matters.
+The local deadline runs on the event loop's clock, which is monotonic, from before the request was
+sent, and is shorter than the lease: a process that was stopped finds it passed. The epoch is
+checked again by every statement that matters.
 """
 
 import asyncio
-import time
 from datetime import timedelta
 
 import structlog
@@ -37,7 +36,7 @@ class Leadership:
     @property
     def leads(self) -> bool:
         """True while the lease surely holds."""
-        return self._epoch is not None and time.monotonic() < self._believed_until
+        return self._epoch is not None and asyncio.get_running_loop().time() < self._believed_until
 
     @property
     def epoch(self) -> int:
@@ -53,7 +52,7 @@ class Leadership:
             await asyncio.sleep(self._duration.total_seconds() / 4)
 
     async def _try(self) -> None:
-        asked = time.monotonic()
+        asked = asyncio.get_running_loop().time()
         limit = self._duration.total_seconds() / 2
         async with asyncio.timeout(limit), self._engine.begin() as connection:
             epoch = await lease.take_or_renew(connection, self._identity, self._duration)

@@ -39,20 +39,20 @@ LIST_ORDER = (PROXMOX_CLUSTER, SYSTEM_CONFIG, VIRTUAL_MACHINE)
 
 
 class Hearing:
-    """When the Kubernetes API was last heard, kept on the monotonic clock."""
+    """When the Kubernetes API was last heard, kept on the event loop's clock (monotonic)."""
 
     def __init__(self) -> None:
         self._heard: float | None = None
 
     def note(self) -> None:
         """It was heard just now."""
-        self._heard = time.monotonic()
+        self._heard = asyncio.get_running_loop().time()
 
     def heard_at(self, now: datetime) -> datetime | None:
         """Say when it was last heard; None where it never was."""
         if self._heard is None:
             return None
-        return now - timedelta(seconds=time.monotonic() - self._heard)
+        return now - timedelta(seconds=asyncio.get_running_loop().time() - self._heard)
 
 
 class Watching:

@@ -1,6 +1,8 @@
 """`defib dev ...`: the local stack. Parses and prints; the work is in `defib_dev`."""
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import defib_dev
+from defib_cli.fleet_command import fleet
 from defib_cli.proxmox_sim_command import proxmox_sim
 from defib_dev.components import control_plane as parts
 from defib_dev.components.cache import Cancelled
@@ -58,7 +61,7 @@ def up(
     print(f"Proxmox     {described['proxmox']['url']} (simulated)\n")
     for number, suggestion in enumerate(describe.suggestions(folder, state), start=1):
         print(f"{number}. {suggestion.text}:\n   {suggestion.command}")
-    print("\nStop it: defib dev down")
+    print(f"\nWhat runs:  {_again('status', folder)}\nStop it:    {_again('down', folder)}")
 
 
 @app.command()
@@ -129,6 +132,16 @@ def story(
 
 
 app.command("proxmox-sim")(proxmox_sim)
+app.command("fleet")(fleet)
+
+
+def _again(command: str, folder: StackFolder) -> str:
+    """A command on the same stack, to be pasted: this very program, from the current folder."""
+    called = Path(sys.argv[0])
+    program = describe.short(called.resolve()) if called.name == "defib" else "defib"
+    elsewhere = folder.root != _DEFAULT_FOLDER.resolve()
+    where = ["--state-dir", str(folder.root)] if elsewhere else []
+    return shlex.join([program, "dev", command, *where])
 
 
 def _print_table(processes: list[ProcessView]) -> None:

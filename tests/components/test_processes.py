@@ -134,3 +134,20 @@ def test_waiting_past_the_deadline_says_what_was_missing(tmp_path: Path) -> None
     with pytest.raises(NotReadyError, match=r"slow was not ready after 0 s: port closed"):
         readiness.wait_for_process(record, lambda: "port closed", deadline_seconds=0.2)
     processes.stop(record)
+
+
+def test_a_process_whose_first_thread_ended_before_the_others_still_runs(tmp_path: Path) -> None:
+    code = (
+        "import ctypes, platform, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(300,)).start()\n"
+        "exit_of_one_thread = {'x86_64': 60, 'aarch64': 93}[platform.machine()]\n"
+        "ctypes.CDLL(None).syscall(exit_of_one_thread, 0)\n"
+    )
+    spec = ProcessSpec("threads", (sys.executable, "-c", code), stop_signal=signal.SIGKILL)
+    record = processes.start(spec, tmp_path / "threads.log")
+    first_thread = psutil.Process(record.pid)
+    zombie = psutil.STATUS_ZOMBIE
+    eventually(lambda: first_thread.status() == zombie, what="the first thread ended")
+    assert processes.is_running(record)
+    processes.stop(record)
+    assert not psutil.pid_exists(record.pid)

@@ -1,7 +1,7 @@
 """Stands in for `defib` where a test is about the stack's mechanics and not about Defib.
 
 Answers each command the stack gives in the least way that satisfies the stack: `db upgrade` makes
-a table, `api serve`, `operator run` and `dev proxmox-sim` answer 200 to everything on their ports.
+a table, `api serve`, `operator run` and `dev proxmox-sim` answer everything with one VM.
 """
 
 import os
@@ -20,7 +20,7 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"[]")
+        self.wfile.write(b'{"vms": {"total": 1}}')
 
 
 def serve(port: int, context: ssl.SSLContext | None = None) -> None:

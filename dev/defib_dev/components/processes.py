@@ -84,7 +84,12 @@ def is_running(record: ProcessRecord) -> bool:
     child = _children.get(record.pid)
     if child is not None and child.poll() is not None:
         return False
-    return start_moment(record.pid) == record.started and not _is_zombie(record.pid)
+    if start_moment(record.pid) != record.started:
+        return False
+    try:
+        return _is_alive(psutil.Process(record.pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Ending(StrEnum):
@@ -134,13 +139,6 @@ def _start_moment_without_proc(pid: int) -> str | None:
         return None
 
 
-def _is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def _kill(family: list[psutil.Process]) -> None:
     for process in family:
         if _is_alive(process):
@@ -160,9 +158,17 @@ def _wait(family: list[psutil.Process], seconds: float) -> list[psutil.Process]:
 def _is_alive(process: psutil.Process) -> bool:
     """As psutil identifies a process, it is no stranger with the same id."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and not _has_ended(process)
     except psutil.NoSuchProcess:
         return False
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether it only waits to be reaped. Its first thread may end before the others do."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+    except psutil.ZombieProcess:
+        return True
 
 
 def _forget(record: ProcessRecord) -> None:

@@ -87,20 +87,23 @@ class Suggestion:
 
 
 def suggestions(folder: StackFolder, state: StackState) -> list[Suggestion]:
-    """Three things to try, to be pasted as they are."""
+    """Things to try, to be pasted as they are; with the demo, three."""
     ports = StackPorts(state.port_offset)
     programs = Programs(folder, ports)
     api, control = loopback("http", ports.api), loopback("http", ports.proxmox_control)
-    token = f'-H "Authorization: Bearer $(cat {_short(programs.admin_token)})"'
-    watch = "get dvm" if not state.demo else "get dvm --watch"
-    kubectl = f"KUBECONFIG={_short(programs.kubeconfig)} {_kubectl()} --namespace {NAMESPACE}"
-    healing = f"{STORY_HOSTNAME} hangs in a moment and is healed" if state.demo else "none yet"
+    token = f'-H "Authorization: Bearer $(cat {short(programs.admin_token)})"'
+    kubectl = f"KUBECONFIG={short(programs.kubeconfig)} {_kubectl()} --namespace {NAMESPACE}"
+    ask = Suggestion("Ask the API", f"curl -s {token} {api}/api/status")
+    if not state.demo:
+        return [Suggestion("See what the operator sees", f"{kubectl} get defib"), ask]
     patch = """-X PATCH -H 'Content-Type: application/json' -d '{"frozen": true}'"""
-    third = Suggestion("Hang a VM yourself", f"curl -s {patch} {control}/control/guests/103")
+    story = state.record("story")
+    coming = story is not None and is_running(story)
+    healing = f": {STORY_HOSTNAME} hangs in a moment, and is healed" if coming else ""
     return [
-        Suggestion(f"Watch the VMs ({healing})", f"{kubectl} {watch}"),
-        Suggestion("Ask the API", f"curl -s {token} {api}/api/status"),
-        third if state.demo else Suggestion("See what runs", "defib dev status"),
+        Suggestion(f"Watch the VMs{healing}", f"{kubectl} get dvm --watch"),
+        ask,
+        Suggestion("Hang a VM yourself", f"curl -s {patch} {control}/control/guests/103"),
     ]
 
 
@@ -111,7 +114,7 @@ def _kubectl() -> str:
     return str(control_plane.find_kubectl() or "kubectl")
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Relative to the current folder where that is shorter."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -13,6 +13,7 @@ from defib_dev.components import secrets_files
 from defib_dev.components.errors import ComponentError
 from defib_dev.components.ports import LOOPBACK
 from defib_dev.components.processes import ProcessSpec, clean_environment
+from defib_dev.stack import demo
 from defib_dev.stack.layout import StackFolder, StackPorts, loopback
 from defib_dev.stack.runner import Service
 
@@ -126,9 +127,12 @@ class Programs:
             *("--key-file", str(self.agent_key)),
             *("--control", loopback("http", self.ports.proxmox_control)),
             *("--interval", str(DEMO_REPORT_SECONDS)),
+            *("--cpu", f"{demo.BUSY_VMID}=93"),
         )
         return Service(
-            title="the demo fleet", spec=self._spec("fleet", ("dev", "fleet", *arguments))
+            title="the demo fleet",
+            spec=self._spec("fleet", ("dev", "fleet", *arguments)),
+            missing=self._reports_missing,
         )
 
     def story(self, hostname: str, vmid: int) -> Service:
@@ -172,6 +176,16 @@ class Programs:
             raise ComponentError(f"defib {' '.join(arguments[:2])} failed:\n{said}")
         return answer.stdout
 
+    def _reports_missing(self) -> str | None:
+        """None when the API knows a VM, so that a heartbeat has gone all the way."""
+        url = loopback("http", self.ports.api) + "/api/status"
+        header = {"Authorization": f"Bearer {self.admin_token.read_text()}"}
+        try:
+            answer = _get(url, header, authority=None).raise_for_status()
+        except httpx.HTTPError as error:
+            return f"{url}: {error!r}"
+        return None if answer.json()["vms"]["total"] else "no VM has reported yet"
+
     def _proxmox_missing(self, authority: Path) -> str | None:
         """The simulator must accept the operator's token over verified TLS, and be controllable."""
         header = {"Authorization": f"PVEAPIToken={TOKEN_ID}={self.proxmox_secret.read_text()}"}
@@ -185,12 +199,16 @@ def answer_missing(
     url: str, *, headers: Mapping[str, str] | None = None, authority: Path | None = None
 ) -> str | None:
     """None when the address answers 200, else what it does instead. Past any proxy."""
-    verify = ssl.create_default_context(cafile=str(authority)) if authority else True
     try:
-        with httpx.Client(verify=verify, trust_env=False, timeout=2) as client:
-            answer = client.get(url, headers=dict(headers or {}))
+        answer = _get(url, headers or {}, authority)
     except httpx.HTTPError as error:
         return f"{url}: {error!r}"
     return (
         None if answer.is_success else f"{url} answered {answer.status_code}: {answer.text[:300]}"
     )
+
+
+def _get(url: str, headers: Mapping[str, str], authority: Path | None) -> httpx.Response:
+    verify = ssl.create_default_context(cafile=str(authority)) if authority else True
+    with httpx.Client(verify=verify, trust_env=False, timeout=2) as client:
+        return client.get(url, headers=dict(headers))

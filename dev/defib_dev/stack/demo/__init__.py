@@ -13,3 +13,6 @@ RESOURCES = _FOLDER / "resources.yaml"
 STORY_HOSTNAME = "mail-server-01"
 STORY_VMID = 106
 """The VM that hangs shortly after the stack is up, so that a newcomer sees one healed."""
+
+BUSY_VMID = 107
+"""The VM whose CPU is above the threshold: a warning to look at."""

@@ -33,6 +33,8 @@ SUITES = (
     "fleet_sim",
     "api",
     "operator_process",
+    "simulate",
+    "docs",
     "stack",
     "e2e",
 )
@@ -65,6 +67,8 @@ def main() -> int:
         print(f"These folders of tests/ are in no suite: {', '.join(forgotten)}")
         return 2
     install_programs()
+    if asked != ["check"] and not build_control_plane():
+        return 1
     ran = [run(name) for name in asked]
     report(ran)
     return 0 if all(one.passed for one in ran) else 1
@@ -81,6 +85,13 @@ def install_programs() -> None:
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
     ):
         subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+
+
+def build_control_plane() -> bool:
+    """Get the Kubernetes programs; on a new machine they are built once, with progress."""
+    print("\n=== Kubernetes programs", flush=True)
+    command = [str(BIN / "defib"), "dev", "control-plane"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def run(name: str) -> Ran:

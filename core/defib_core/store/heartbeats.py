@@ -1,8 +1,9 @@
 """The hot path: one statement stores a batch of heartbeats, whole, in one commit.
 
 It updates the narrow state rows, writes the metric rows, and, for the few VMs whose state flips,
-the transition, the end of a hold and the proof of a recovery. Nothing else may be added here
-without measuring.
+the transition, the end of a hold and the proof of a recovery. That proof is the first heartbeat
+after the reset, or, where that was still on its way from before it, the first of the new boot; a
+resume boots nothing. Nothing else may be added here without measuring.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ d AS (
 ),
 old AS (
     SELECT s.vm_id, s.state, s.boot_id, s.reset_pending,
-        CASE WHEN d.cpu > s.cpu_threshold OR d.ram * 100.0 > d.ram_total * s.ram_threshold
+        CASE WHEN d.cpu > s.cpu_threshold OR d.ram * 100.0 > d.ram_total * s.ram_threshold::numeric
              THEN 'warning' ELSE 'healthy' END AS new_state
     FROM vm_state s JOIN d ON d.vm_id = s.vm_id
     ORDER BY s.vm_id
@@ -69,9 +70,12 @@ held AS (
 ),
 recovered AS (
     UPDATE reset_history r SET recovered_at = u.now FROM u
-    WHERE u.reset_pending AND r.vm_id = u.vm_id AND r.recovered_at IS NULL
-      AND r.sent_at IS NOT NULL
-      AND (u.boot_id IS NULL OR r.boot_id_before IS NULL OR u.boot_id <> r.boot_id_before)
+    WHERE (u.reset_pending
+           OR u.boot_id <> u.boot_id_before AND r.sent_at > u.now - interval '1 hour')
+      AND r.vm_id = u.vm_id AND r.recovered_at IS NULL
+      AND r.sent_at IS NOT NULL AND r.phase <> 'failed'
+      AND (r.action = 'Resume' OR u.boot_id IS NULL OR r.boot_id_before IS NULL
+           OR u.boot_id <> r.boot_id_before)
       AND r.id = (SELECT max(l.id) FROM reset_history l
                   WHERE l.vm_id = u.vm_id AND l.sent_at IS NOT NULL)
 )

@@ -17,9 +17,14 @@ from defib_core.domain.observation import History, Identity, Observation, Surrou
 from defib_core.domain.policy import Policy
 from defib_core.store import controls, sweep
 from defib_core.store.brakes import scopes_of
+from defib_core.store.controls import Window
 from defib_core.store.sweep import Candidate, Config, FleetClock
 from defib_operator.braking import LONG_AGO, BrakeView, view_brakes
 from defib_operator.looks import Finding
+
+STOPPING = "stopping"
+STOPPING_LASTS = timedelta(minutes=10)
+"""How long an orderly shutdown, with the boot after it, may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Scene:
     room: Room
     brakes: BrakeView
     global_stop: str | None
+    windows: Sequence[Window]
 
 
 async def set_scene(
@@ -61,6 +67,7 @@ async def set_scene(
         kubernetes_heard_at=kubernetes_heard_at,
         room=Room(seen.in_flight, seen.in_flight_on_node, seen.sent_last_hour, seen.fleet_sizes),
         brakes=brakes,
+        windows=await controls.windows(connection),
         global_stop=None if stopped is None else f"{stopped.reason} ({stopped.started_by})",
     )
 
@@ -122,12 +129,37 @@ def case_of(
             ingest_blind_since=scene.blind_since[one.config_id],
             control_plane_heard_at=scene.kubernetes_heard_at,
             global_stop=scene.global_stop,
+            maintenance=_maintenance(one, scene),
             reports_rejected=one.rejected_reason,
             brakes=scene.brakes.on(one.config_id, scopes(one, policy)),
         ),
         manual=manual,
         forced=forced,
     )
+
+
+def _maintenance(one: Candidate, scene: Scene) -> str | None:
+    """Why a VM is in maintenance: a window, or its own word that it is shutting down."""
+    for window in scene.windows:
+        if window.holds(one.labels, one.config_id, scene.now):
+            return f"{window.reason} (window {window.name}, until {window.ends_at:%H:%M:%SZ})"
+    leaves = _stopping_until(one)
+    if leaves is not None and scene.now < leaves:
+        return f"it said that it is shutting down; until {leaves:%H:%M:%SZ}"
+    return None
+
+
+def _stopping_until(one: Candidate) -> datetime | None:
+    if one.status != STOPPING or one.last_heartbeat is None:
+        return None
+    return one.last_heartbeat + STOPPING_LASTS
+
+
+def _floor(one: Candidate, scene: Scene) -> datetime:
+    """The latest floor of its clock that is known without asking Proxmox."""
+    floor = max(one.clock_floor, scene.clocks[one.config_id].floor)
+    leaves = _stopping_until(one)
+    return max(floor, leaves) if leaves is not None and leaves <= scene.now else floor
 
 
 def scopes(one: Candidate, policy: Policy) -> tuple[Scope, ...]:
@@ -148,7 +180,7 @@ def _observation(one: Candidate, scene: Scene, finding: Finding | None) -> Obser
         ),
         state=one.state,
         last_heartbeat=one.last_heartbeat,
-        clock_floor=max(one.clock_floor, scene.clocks[one.config_id].floor),
+        clock_floor=_floor(one, scene),
         stale_timeout=one.stale_timeout,
         reports=one.reports,
         guest=finding,

@@ -66,11 +66,12 @@ member AS (
             > r.suspect_after AS is_silent
     FROM vm_state s
     JOIN vm v ON v.id = s.vm_id
+    JOIN vm_paused z ON z.vm_id = s.vm_id
     JOIN rule r ON r.fleet = s.config_id
     WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
       AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL AND v.rejected IS NULL
       AND v.remediation_enabled
-      AND (v.paused_reason IS NULL OR v.paused_until <= :now)
+      AND (z.reason IS NULL OR z.until <= :now)
       AND (v.proxmox_state IS NULL OR v.proxmox_state = 'running')
       AND NOT EXISTS (
           SELECT FROM hold h WHERE h.vm_id = s.vm_id AND h.ended_at IS NULL

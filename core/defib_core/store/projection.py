@@ -83,8 +83,8 @@ AGAIN = text("INSERT INTO status_outbox (vm_id) SELECT unnest(CAST(:vm_ids AS bi
 STATUSES = text("""
 SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.node, s.state,
     s.last_heartbeat, s.cpu, s.ram, s.ram_total, s.reports, s.reset_attempts, s.max_attempts,
-    s.reset_pending, v.remediation_enabled, v.paused_reason, v.paused_until, v.rejected,
-    v.rejected_message, c.name AS cluster, c.spec IS NOT NULL AS cluster_known,
+    s.reset_pending, v.remediation_enabled, z.reason AS paused_reason, z.until AS paused_until,
+    v.rejected, v.rejected_message, c.name AS cluster, c.spec IS NOT NULL AS cluster_known,
     (g.spec ->> 'autoResetEnabled')::bool AS auto_reset_enabled,
     h.reason AS hold_reason, h.message AS hold_message,
     (SELECT to_jsonb(r) FROM (
@@ -97,6 +97,7 @@ SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.no
     p.status AS written
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
+JOIN vm_paused z ON z.vm_id = v.id
 JOIN proxmox_cluster c ON c.id = v.cluster_id
 JOIN system_config g ON g.id = v.config_id
 LEFT JOIN hold h ON h.vm_id = v.id AND h.ended_at IS NULL

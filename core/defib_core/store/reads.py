@@ -81,9 +81,10 @@ SELECT v.id, v.vmid, c.name AS cluster, v.hostname, v.node, v.namespace, v.name,
     s.status, s.state, s.state_since, s.last_heartbeat, s.cpu, s.ram, s.ram_total, s.disk,
     s.disk_total, s.uptime, s.reset_attempts, s.max_attempts, s.reset_pending, s.last_attempt_at,
     h.reason AS hold_reason, h.message AS hold_message, h.started_at AS hold_since,
-    v.paused_reason, v.paused_until, v.tombstoned_at
+    z.reason AS paused_reason, z.until AS paused_until, v.tombstoned_at
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
+JOIN vm_paused z ON z.vm_id = v.id
 JOIN proxmox_cluster c ON c.id = v.cluster_id
 LEFT JOIN hold h ON h.vm_id = v.id AND h.ended_at IS NULL
 """

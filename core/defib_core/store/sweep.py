@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action
 from defib_core.domain.states import State
+from defib_core.store import controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Candidate:
     steps: tuple[Action, ...]
     paused_reason: str | None
     paused_until: datetime | None
+    status: str | None
+    """The agent's own word: running, or stopping on an orderly shutdown."""
     reset_attempts: int
     last_attempt_at: datetime | None
     unfinished: bool
@@ -166,7 +169,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     CAST(v.pinned_uuid AS text) AS pinned_uuid, CAST(v.smbios_uuid AS text) AS smbios_uuid,
     s.state, s.last_heartbeat,
     greatest(s.clock_floor, v.managed_at) AS clock_floor, s.stale_timeout, s.reports,
-    s.max_attempts, v.remediation_enabled, v.steps, v.paused_reason, v.paused_until,
+    s.max_attempts, v.remediation_enabled, v.steps, z.reason AS paused_reason,
+    z.until AS paused_until, s.status,
     s.reset_attempts, s.last_attempt_at,
     EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
             AND r.phase IN ('requested', 'sending', 'sent')) AS unfinished,
@@ -189,6 +193,7 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     h.id AS hold_id, h.reason AS hold_reason, h.message AS hold_message
 FROM vm_state s
 JOIN vm v ON v.id = s.vm_id
+JOIN vm_paused z ON z.vm_id = s.vm_id
 LEFT JOIN hold h ON h.vm_id = s.vm_id AND h.ended_at IS NULL
 WHERE s.state IN ('down', 'reset_failed')
   AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL AND v.rejected IS NULL
@@ -279,6 +284,7 @@ async def change_states(
     """Apply every change of state that is due, each with its row of `vm_transition`."""
     bound = _bind(fleets, now)
     await connection.execute(END_PAUSES, {"now": now})
+    await controls.end_what_is_over(connection, now)
     await connection.execute(FORGIVE, bound)
     rows = [
         *(await connection.execute(GO_DOWN, bound)).all(),

@@ -352,6 +352,7 @@ global_stop = Table(
     "global_stop",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
+    Column("config_id", Integer, ForeignKey("system_config.id")),
     Column("reason", Text, nullable=False),
     Column("started_by", Text, nullable=False),
     Column("started_at", Moment, nullable=False),
@@ -360,11 +361,51 @@ global_stop = Table(
     CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_by_somebody"),
     Index(
         "global_stop_one_open",
-        text("(true)"),
+        text("coalesce(config_id, 0)"),
         unique=True,
         postgresql_where=text("ended_at IS NULL"),
     ),
-    comment="While a row is open nothing is reset, automatically or by hand.",
+    comment="While a row is open nothing is reset. config_id: it was set in that SystemConfig.",
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("vm_id", BigInteger, ForeignKey("vm.id", ondelete="CASCADE"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("until", Moment),
+    Column("started_by", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_by", Text),
+    Column("ended_at", Moment),
+    CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_by_somebody"),
+    Index("pause_one_open_per_vm", "vm_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    comment="Pauses set through the API or the command line; those of the spec are in vm.",
+)
+
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("config_id", Integer, ForeignKey("system_config.id")),
+    Column("name", Text, nullable=False),
+    Column("selector", JSONB, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("closed_at", Moment),
+    CheckConstraint("ends_at > starts_at", name="in_order"),
+    Index(
+        "maintenance_one_open_per_name",
+        text("coalesce(config_id, 0)"),
+        "name",
+        unique=True,
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    comment="Windows in which VMs with certain labels are not reset. closed_at: ended, clocks set.",
 )
 
 report_rejection = Table(

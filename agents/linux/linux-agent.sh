@@ -37,8 +37,6 @@ Settings are KEY=value lines; environment variables of the same names override t
 USAGE
 }
 
-# --- words ------------------------------------------------------------------------------------
-
 say() { printf 'defib-agent: %s\n' "$*" >&2; }
 
 die() {
@@ -82,8 +80,6 @@ json_text() { # text -> quoted
     done
     quoted=\"$quoted\"
 }
-
-# --- settings ---------------------------------------------------------------------------------
 
 default_settings() {
     config_file=/etc/defib/agent.conf url='' key_file=/etc/defib/agent.key vmid='' node=''
@@ -193,7 +189,7 @@ choose_tool() { # -> tool, wgetrc
     wgetrc=$(umask 077 && mktemp) || die "wget needs a place for a private file: mktemp failed"
 }
 
-# --- figures: one function each; a figure that cannot be had is left empty, and then left out ---
+# Figures, one function each: a figure that cannot be had is left empty, and then left out.
 
 read_smbios() { # -> smbios
     smbios=''
@@ -294,8 +290,6 @@ read_clock() { # -> now
     all_digits "$now" || now=0
 }
 
-# --- the report -------------------------------------------------------------------------------
-
 put_number() { # field, number
     [ -z "$2" ] || payload="$payload${payload:+,}\"$1\":$2"
 }
@@ -362,8 +356,6 @@ read_answer() { # answer -> code (000: no HTTP answer), retry_after, said
     done
     all_digits "$retry_after" && [ "${#retry_after}" -le 3 ] && [ "$retry_after" -le 120 ] || retry_after=120
 }
-
-# --- what an answer means for the next report -------------------------------------------------
 
 draw() { # n -> drawn, 0 to n-1
     first_line "$proc/sys/kernel/random/uuid" || line=''
@@ -446,8 +438,6 @@ report() { # status
         keep_sample
     fi
 }
-
-# --- running ----------------------------------------------------------------------------------
 
 pause() { # seconds; a signal ends it at once
     sleep "$1" &

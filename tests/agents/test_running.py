@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +10,7 @@ import psutil
 
 from agents.linux_agent import KEY, Agent
 from agents.report_server import Answer, ReportServer, report_server
+from defib_dev.components.ports import free_port
 from support.waiting import eventually_async
 
 
@@ -25,15 +25,20 @@ async def ended(process: Process) -> tuple[int, list[str]]:
     """Exit code and what was said; the family must be gone with it."""
     _, err = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode is not None
-    assert not [one for one in psutil.process_iter() if _group_of(one.pid) == process.pid]
+
+    async def family_gone() -> bool:
+        return not any(in_group(process.pid, one) for one in psutil.process_iter())
+
+    await eventually_async(family_gone, what="the agent's children are gone as well")
     return process.returncode, err.decode().splitlines()
 
 
-def _group_of(pid: int) -> int | None:
+def in_group(group: int, one: psutil.Process) -> bool:
+    """Whether a living process belongs to it; one that only waits to be reaped does not live."""
     try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
+        return os.getpgid(one.pid) == group and one.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 async def test_it_reports_again_and_again_and_says_so_once(
@@ -64,10 +69,16 @@ async def test_on_an_orderly_end_it_says_that_it_is_stopping(
 
 def sleeping(process: Process) -> Callable[[], Awaitable[bool]]:
     async def ask() -> bool:
-        children = psutil.Process(process.pid).children()
-        return any(one.name() in {"sleep", "busybox"} for one in children)
+        return any(is_sleep(one) for one in psutil.Process(process.pid).children())
 
     return ask
+
+
+def is_sleep(one: psutil.Process) -> bool:
+    try:
+        return one.cmdline()[:1] == ["sleep"]
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_it_ends_in_an_orderly_way_though_nobody_listens(agent: Agent) -> None:
@@ -115,11 +126,3 @@ async def test_a_refused_report_fails_a_single_run(agent: Agent, server: ReportS
     assert done.code == 1
     assert "refuses the report (400)" in done.err
     assert "vmid is missing" in done.err
-
-
-def free_port() -> int:
-    """A port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,7 @@ from defib_dev.fleet_sim.program import FleetSettings, run_fleet
 from defib_dev.fleet_sim.sender import Counters
 from defib_dev.proxmox_sim.inventory import build_datacenter
 from defib_dev.proxmox_sim.simulator import Certificate, Ports, Simulator, wall_clock
+from support.running_api import running_api
 from support.waiting import eventually_async
 
 KEY = "agents-key"
@@ -196,3 +198,14 @@ async def test_the_command_says_each_trouble_once_and_ends_cleanly_on_sigterm(
     assert said.count("fleet.reports_accepted") == 1
     assert '"event": "fleet.counters"' in said
     assert KEY not in said
+
+
+async def test_the_real_api_takes_the_fleets_reports(proxmox: Simulator, database_url: str) -> None:
+    async with running_api(database_url, None) as api:
+        told = settings(f"http://127.0.0.1:{api.port}", proxmox.control_url)
+        async with fleet(replace(told, key=api.agent_key)) as counters:
+            await true_soon(lambda: counters.accepted >= 40, "two reports of each stored")
+        answer = await api.get("/api/vms")
+        assert {vm["hostname"] for vm in answer.json()} == {f"web-{n}" for n in range(20)}
+        assert {vm["health"] for vm in answer.json()} == {"healthy"}
+        assert counters.rejected == 0

@@ -1,7 +1,8 @@
 """The sweep's statements: set-based changes of state, and the facts of the VMs to be judged.
 
 Each takes `now`, the database's clock as the sweep read it once. Rows are locked in the order of
-their ids, as the heartbeat's statement does, so the two never deadlock.
+their ids, as the heartbeat's statement does, and all that are due before the first is changed, so
+that the two never deadlock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,18 +99,41 @@ fleet AS (
 )
 """
 
-END_PAUSES = text("""
+UNPAUSED = "v.paused_until <= :now AND s.clock_floor < v.paused_until"
+STALE = """
+NOT f.blind AND s.state IN ('healthy', 'warning')
+AND :now - greatest(s.last_heartbeat, s.clock_floor, f.floor) > s.stale_timeout
+"""
+SPENT = """
+NOT f.blind AND s.state = 'down' AND s.max_attempts > 0 AND s.reset_attempts >= s.max_attempts
+AND :now - greatest(s.last_attempt_at, f.floor) >= f.boot_grace
+"""
+WELL = """
+NOT f.blind AND s.state IN ('healthy', 'warning') AND s.reset_attempts > 0
+AND :now - greatest(s.alive_since, s.last_attempt_at, f.floor) >= f.clear_after
+"""
+
+LOCK_DUE = text(f"""
+WITH {FLEETS}
+SELECT s.vm_id FROM vm_state s
+JOIN vm v ON v.id = s.vm_id
+LEFT JOIN fleet f ON f.config_id = s.config_id
+WHERE ({UNPAUSED}) OR ({STALE}) OR ({SPENT}) OR ({WELL})
+ORDER BY s.vm_id
+FOR UPDATE OF s
+""")
+
+END_PAUSES = text(f"""
 UPDATE vm_state s SET clock_floor = v.paused_until
 FROM vm v
-WHERE v.id = s.vm_id AND v.paused_until <= :now AND s.clock_floor < v.paused_until
+WHERE v.id = s.vm_id AND {UNPAUSED}
 """)
 
 GO_DOWN = text(f"""
 WITH {FLEETS},
 stale AS (
     SELECT s.vm_id, s.state FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
-    WHERE NOT f.blind AND s.state IN ('healthy', 'warning')
-      AND :now - greatest(s.last_heartbeat, s.clock_floor, f.floor) > s.stale_timeout
+    WHERE {STALE}
     ORDER BY s.vm_id
     FOR UPDATE OF s
 ),
@@ -128,8 +152,7 @@ GIVE_UP = text(f"""
 WITH {FLEETS},
 spent AS (
     SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
-    WHERE s.state = 'down' AND s.max_attempts > 0 AND s.reset_attempts >= s.max_attempts
-      AND (s.last_attempt_at IS NULL OR :now - s.last_attempt_at >= f.boot_grace)
+    WHERE {SPENT}
       AND NOT EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
                       AND r.phase IN ('requested', 'sending', 'sent'))
     ORDER BY s.vm_id
@@ -150,8 +173,7 @@ FORGIVE = text(f"""
 WITH {FLEETS},
 well AS (
     SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
-    WHERE s.reset_attempts > 0 AND NOT f.blind AND s.state IN ('healthy', 'warning')
-      AND :now - greatest(s.alive_since, f.floor) >= f.clear_after
+    WHERE {WELL}
     ORDER BY s.vm_id
     FOR UPDATE OF s
 ),
@@ -177,7 +199,7 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.phase = 'dry_run'
             AND r.requested_at > s.last_heartbeat) AS dry_run_done,
     EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.action = 'Resume'
-            AND r.sent_at > s.last_heartbeat) AS resumed_io_error,
+            AND r.phase <> 'failed' AND r.sent_at > s.last_heartbeat) AS resumed_io_error,
     coalesce((SELECT r.action = 'StopStart' AND r.recovered_at IS NULL
               FROM reset_history r WHERE r.vm_id = s.vm_id AND r.sent_at IS NOT NULL
               ORDER BY r.id DESC LIMIT 1), false)
@@ -205,7 +227,8 @@ JUDGED = text(CANDIDATES.text.replace("s.state IN ('down', 'reset_failed')\n  AN
 
 CONFIGS = text("SELECT id, namespace, name, spec FROM system_config ORDER BY id")
 
-LIVENESS = text("SELECT max(proved_at) FROM ingest_liveness")
+# A proof from the future was made before the clock jumped back: it proves nothing now.
+LIVENESS = text("SELECT max(proved_at) FROM ingest_liveness WHERE proved_at <= defib_now()")
 
 LAST_GAP = text("""
 SELECT max(ended_at) FROM ingest_gap
@@ -228,7 +251,7 @@ GROUP BY 1, 2, 3
 
 SENT_LAST_HOUR = text("""
 SELECT v.config_id, count(*) AS resets FROM reset_history r JOIN vm v ON v.id = r.vm_id
-WHERE r.sent_at > :now - interval '1 hour' GROUP BY 1
+WHERE r.sent_at > :now - interval '1 hour' OR r.phase = 'requested' GROUP BY 1
 """)
 
 FLEET_SIZES = text("""
@@ -237,17 +260,26 @@ WHERE v.uid IS NOT NULL AND v.tombstoned_at IS NULL GROUP BY 1
 """)
 
 OPEN_HOLD = text("""
-WITH ended AS (
-    UPDATE hold SET ended_at = greatest(:now, started_at)
-    WHERE vm_id = :vm_id AND ended_at IS NULL
-)
-INSERT INTO hold (vm_id, reason, message, started_at) VALUES (:vm_id, :reason, :message, :now)
+INSERT INTO hold (vm_id, reason, message, started_at)
+SELECT s.vm_id, :reason, :message, :now FROM vm_state s
+WHERE s.vm_id = :vm_id AND s.state IN ('down', 'reset_failed')
+ON CONFLICT DO NOTHING
+RETURNING id
 """)
 AGAIN_HOLD = text("""
 UPDATE hold SET message = :message, released_at = NULL WHERE id = :hold_id AND ended_at IS NULL
 """)
 END_HOLD = text("""
 UPDATE hold SET ended_at = greatest(:now, started_at) WHERE vm_id = :vm_id AND ended_at IS NULL
+""")
+
+# A heartbeat that was stored while a hold began did not see it; and who is not judged is not held.
+END_POINTLESS_HOLDS = text("""
+UPDATE hold h SET ended_at = greatest(:now, h.started_at)
+FROM vm_state s JOIN vm v ON v.id = s.vm_id
+WHERE s.vm_id = h.vm_id AND h.ended_at IS NULL
+  AND (s.state NOT IN ('down', 'reset_failed')
+       OR v.uid IS NULL OR v.tombstoned_at IS NOT NULL OR v.rejected IS NOT NULL)
 """)
 
 RESTART_CLOCK = text("""
@@ -283,7 +315,9 @@ async def change_states(
 ) -> Sequence[Change]:
     """Apply every change of state that is due, each with its row of `vm_transition`."""
     bound = _bind(fleets, now)
+    await connection.execute(LOCK_DUE, bound)
     await connection.execute(END_PAUSES, {"now": now})
+    await connection.execute(END_POINTLESS_HOLDS, {"now": now})
     await controls.end_what_is_over(connection, now)
     await connection.execute(FORGIVE, bound)
     rows = [
@@ -356,11 +390,12 @@ async def hold(
 ) -> bool:
     """Note why a VM is not reset; return whether the reason is a new one."""
     if candidate.hold_reason != reason:
-        await connection.execute(
+        await connection.execute(END_HOLD, {"vm_id": candidate.vm_id, "now": now})
+        opened = await connection.execute(
             OPEN_HOLD,
             {"vm_id": candidate.vm_id, "reason": reason, "message": message, "now": now},
         )
-        return True
+        return opened.scalar_one_or_none() is not None
     if candidate.hold_message != message or candidate.hold_released:
         await connection.execute(AGAIN_HOLD, {"hold_id": candidate.hold_id, "message": message})
     return False

@@ -20,6 +20,7 @@ CHECKS = (
     ("ruff", "check", "--quiet", "."),
     ("mypy",),
     ("lint-imports", "--no-logo"),
+    ("shellcheck", "agents/linux/linux-agent.sh"),
 )
 SUITES = (
     "layout",
@@ -38,7 +39,7 @@ SUITES = (
     "stack",
     "e2e",
 )
-NEEDED_PROGRAMS = {"busybox": "busybox", "dash": "dash"}
+NEEDED_PROGRAMS = {"busybox": "busybox", "curl": "curl", "dash": "dash", "wget": "wget"}
 """Programs that only tests need, and the Debian packages they come from."""
 
 

@@ -1,8 +1,9 @@
 """Carries reset intents out: claimed under the leader's epoch, sent, finished, or cancelled.
 
 Each POST of an intent is a row of `reset_step`, inserted before the POST under the epoch of the
-lease; the row's key makes a second POST of the same step impossible. This module asks for no reset,
-see `intents.py`, and decides nothing.
+lease; the row's key makes a second POST of the same step impossible. A VM's state is locked before
+its intent, as the heartbeat's statement does, so that the two never deadlock. This module asks for
+no reset, see `intents.py`, and decides nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action, Phase, PowerStep, Source
+from defib_core.store import lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +50,18 @@ class Intent:
 
 
 CLAIM = text("""
-WITH lease AS (
-    SELECT epoch FROM leader_lease
-    WHERE name = 'operator' AND epoch = :epoch AND expires_at > :now
-    FOR SHARE
+WITH due AS (
+    SELECT r.id FROM vm_state s JOIN reset_history r ON r.vm_id = s.vm_id
+    WHERE r.id = :intent_id
+      AND (:seq > 1 AND r.phase = 'sent'
+           OR :seq = 1 AND r.phase = 'requested'
+              AND (r.source <> 'auto' OR s.last_heartbeat IS NULL
+                   OR s.last_heartbeat <= r.requested_at))
+    FOR UPDATE
 ),
 claimed AS (
     INSERT INTO reset_step (intent_id, seq, step, phase, epoch, node, sending_at)
-    SELECT r.id, :seq, :step, 'sending', lease.epoch, :node, :now
-    FROM reset_history r, lease
-    WHERE r.id = :intent_id AND r.phase IN ('requested', 'sent')
-      AND (:seq > 1 OR r.phase = 'requested')
+    SELECT due.id, :seq, :step, 'sending', :epoch, :node, :now FROM due
     ON CONFLICT (intent_id, seq) DO NOTHING
     RETURNING intent_id
 ),
@@ -90,11 +93,16 @@ UPDATE reset_step SET phase = :phase, result = :result, finished_at = :now
 WHERE intent_id = :intent_id AND seq = :seq AND phase IN ('sending', 'sent')
 """)
 FINISH = text("""
-WITH done AS (
-    UPDATE reset_history SET phase = :phase, finished_at = :now, error = :error,
-        proxmox_response = coalesce(:response, proxmox_response)
-    WHERE id = :intent_id AND phase IN ('requested', 'sending', 'sent')
-    RETURNING vm_id
+WITH due AS (
+    SELECT r.id FROM vm_state s JOIN reset_history r ON r.vm_id = s.vm_id
+    WHERE r.id = :intent_id AND r.phase IN ('requested', 'sending', 'sent')
+    FOR UPDATE
+),
+done AS (
+    UPDATE reset_history r SET phase = :phase, finished_at = :now, error = :error,
+        proxmox_response = coalesce(:response, r.proxmox_response)
+    FROM due WHERE r.id = due.id
+    RETURNING r.vm_id
 )
 UPDATE vm_state s SET reset_pending = false FROM done
 WHERE s.vm_id = done.vm_id AND :phase = 'failed'
@@ -172,7 +180,13 @@ class Claim:
 
 
 async def claim(connection: AsyncConnection, wanted: Claim, *, epoch: int, now: datetime) -> bool:
-    """Take the right to send a POST; False where it was taken before or the epoch has passed."""
+    """Take the right to send a POST.
+
+    False where it was taken before, the epoch has passed, or a VM that was to be reset by itself
+    has been heard since its intent.
+    """
+    if not await lease.is_in_force(connection, epoch, now):
+        return False
     taken = await connection.execute(
         CLAIM,
         {

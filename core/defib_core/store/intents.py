@@ -64,6 +64,7 @@ RETURNING id
 SAME_KEY = text("""
 SELECT id FROM reset_history WHERE vm_id = :vm_id AND request_key = CAST(:request_key AS text)
 """)
+IS_KNOWN = text("SELECT EXISTS (SELECT FROM vm_state WHERE vm_id = :vm_id)")
 UNFINISHED_OF = text("""
 SELECT id FROM reset_history
 WHERE vm_id = :vm_id AND phase IN ('requested', 'sending', 'sent')
@@ -85,23 +86,28 @@ async def request_manual(
     connection: AsyncConnection, request: ManualRequest, now: datetime
 ) -> Requested | AlreadyUnfinished | AlreadyAsked | None:
     """Write a person's request down; None where there is no such VM."""
-    created = (
-        await connection.execute(
-            REQUEST,
-            {
-                "vm_id": request.vm_id,
-                "source": request.source.value,
-                "actor": request.actor,
-                "reason": request.reason,
-                "forced": request.forced,
-                "request_key": request.request_key,
-                "now": now,
-            },
-        )
-    ).scalar_one_or_none()
-    if created is not None:
-        return Requested(int(created))
-    return await _why_not(connection, request)
+    bound = {
+        "vm_id": request.vm_id,
+        "source": request.source.value,
+        "actor": request.actor,
+        "reason": request.reason,
+        "forced": request.forced,
+        "request_key": request.request_key,
+        "now": now,
+    }
+    while await _is_known(connection, request.vm_id):
+        created = (await connection.execute(REQUEST, bound)).scalar_one_or_none()
+        if created is not None:
+            return Requested(int(created))
+        found = await _why_not(connection, request)
+        if found is not None:
+            return found
+        # What was in the way has ended between the two statements.
+    return None
+
+
+async def _is_known(connection: AsyncConnection, vm_id: int) -> bool:
+    return bool((await connection.execute(IS_KNOWN, {"vm_id": vm_id})).scalar_one())
 
 
 async def _why_not(

@@ -2,7 +2,8 @@
 
 Each API replica proves itself once a second through the connection that stores heartbeats. The
 first proof after a silence of all replicas writes down the gap; the sweep moves the clocks of all
-VMs behind it.
+VMs behind it. A proof of another replica from the future, left by a clock that jumped back, is
+forgotten: it would hide that nobody stores.
 """
 
 from datetime import timedelta
@@ -26,8 +27,12 @@ gap AS (
     WHERE %(jumped)s OR clock.now - last.at > %(gap_after)s
 ),
 forgotten AS (
-    DELETE FROM ingest_liveness USING clock
-    WHERE proved_at < clock.now - interval '1 day' AND replica <> %(replica)s
+    DELETE FROM ingest_liveness WHERE replica IN (
+        SELECT l.replica FROM ingest_liveness l, clock
+        WHERE l.replica <> %(replica)s
+          AND (l.proved_at < clock.now - interval '1 day'
+               OR l.proved_at > clock.now + %(clock_jump)s)
+        FOR UPDATE OF l SKIP LOCKED)
 )
 INSERT INTO ingest_liveness (replica, started_at, proved_at)
 SELECT %(replica)s, clock.now, clock.now FROM clock
@@ -45,7 +50,9 @@ async def prove(
     CLOCK_JUMP since its last proof.
     """
     cursor = await connection.execute(
-        PROVE, {"replica": replica, "jumped": jumped, "gap_after": GAP_AFTER}, prepare=True
+        PROVE,
+        {"replica": replica, "jumped": jumped, "gap_after": GAP_AFTER, "clock_jump": CLOCK_JUMP},
+        prepare=True,
     )
     row = await cursor.fetchone()
     assert row is not None

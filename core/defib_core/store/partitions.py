@@ -1,18 +1,23 @@
 """Keeps the history's partitions: made ahead, dropped by age, and never a report lost between.
 
 Rows that came while no partition was there lie in the default partition; they are moved when theirs
-is made.
+is made. Dropping needs the whole table for a moment, so it goes first and gives up soon: the next
+call drops what this one could not.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.store.metrics import FIVE_MINUTES_KEPT, HOURS_KEPT, RAW_KEPT
 
 LOCK = 0x64656670  # "defp"
+DROP_WAITS = "500ms"
+"""Shorter than PostgreSQL's deadlock_timeout, so that nobody else is ever the victim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,8 @@ async def maintain(connection: AsyncConnection, now: datetime) -> tuple[int, int
     made = dropped = 0
     for kind in ALL:
         present = await _present(connection, kind)
-        made += await _make_ahead(connection, kind, now, present)
         dropped += await _drop_old(connection, kind, now, present)
+        made += await _make_ahead(connection, kind, now, present)
     return made, dropped
 
 
@@ -81,6 +86,10 @@ async def _make_ahead(
     starts = [first + kind.width * step for step in range(kind.ahead + 1)]
     starts += await _starts_in_default(connection, kind)
     missing = sorted({s for s in starts if name_of(kind.table, s) not in present})
+    if missing:
+        # Nothing may come into the default partition between the move and the attachment.
+        await connection.execute(text(f"LOCK TABLE {kind.table} IN SHARE UPDATE EXCLUSIVE MODE"))
+        await connection.execute(text(f"LOCK TABLE {kind.table}_default"))
     for start in missing:
         await _make(connection, kind, start)
     return len(missing)
@@ -120,6 +129,15 @@ async def _drop_old(
     connection: AsyncConnection, kind: Partitioned, now: datetime, present: dict[str, datetime]
 ) -> int:
     old = [name for name, start in present.items() if start + kind.width < now - kind.keep]
-    for name in old:
-        await connection.execute(text(f"DROP TABLE {name}"))
+    if not old:
+        return 0
+    try:
+        async with connection.begin_nested():
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{DROP_WAITS}'"))
+            await connection.execute(text("DROP TABLE " + ", ".join(sorted(old))))
+            await connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        return 0
     return len(old)

@@ -54,10 +54,9 @@ DONE = text("SELECT done_until FROM rollup_progress WHERE rollup = :rollup")
 async def roll_up(connection: AsyncConnection, rollup: Rollup, now: datetime) -> int:
     """Make the buckets that are due, in the caller's transaction; return the number of rows."""
     until = await _closed_until(connection, rollup, now)
+    start = await _done(connection, rollup.target) or await _first(connection, rollup, now)
     done: datetime = (
-        await connection.execute(
-            LOCK_PROGRESS, {"rollup": rollup.target, "start": await _first(connection, rollup, now)}
-        )
+        await connection.execute(LOCK_PROGRESS, {"rollup": rollup.target, "start": start})
     ).scalar_one()
     until = min(until, done + rollup.width * MOST_BUCKETS)
     if until <= done:
@@ -79,12 +78,19 @@ async def _closed_until(connection: AsyncConnection, rollup: Rollup, now: dateti
     """The end of the last bucket of which nothing can come any more."""
     closed = now - SETTLED_AFTER
     if rollup.source != "vm_metric":
-        source = await connection.execute(DONE, {"rollup": rollup.source})
-        closed = source.scalar_one_or_none() or floor_to(now, rollup.width) - rollup.width
+        done = await _done(connection, rollup.source)
+        closed = done or floor_to(now, rollup.width) - rollup.width
     return floor_to(closed, rollup.width)
 
 
+async def _done(connection: AsyncConnection, rollup: str) -> datetime | None:
+    found: datetime | None = (
+        await connection.execute(DONE, {"rollup": rollup})
+    ).scalar_one_or_none()
+    return found
+
+
 async def _first(connection: AsyncConnection, rollup: Rollup, now: datetime) -> datetime:
-    """Where to begin: at the oldest row of the source, or here."""
+    """Where to begin: at the oldest row of the source, or here. Reads all of the source."""
     oldest = (await connection.execute(text(f"SELECT min(at) FROM {rollup.source}"))).scalar_one()
-    return floor_to(oldest or now, rollup.width)
+    return floor_to(oldest or now - SETTLED_AFTER, rollup.width)

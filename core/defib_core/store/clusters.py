@@ -64,19 +64,26 @@ WITH seen AS (
         CAST(:states AS text[]), CAST(:busy AS bool[])
     ) AS s(vmid, node, is_qemu, state, busy)
 ),
+due AS (
+    SELECT v.id, seen.node, seen.is_qemu, seen.state, seen.busy,
+        v.proxmox_busy AND NOT seen.busy AS released
+    FROM vm_state s JOIN vm v ON v.id = s.vm_id JOIN seen ON seen.vmid = v.vmid
+    WHERE v.cluster_id = :cluster_id
+      AND ((v.node, v.proxmox_state, v.proxmox_busy)
+               IS DISTINCT FROM (seen.node, seen.state, seen.busy)
+           OR (v.rejected IS NOT DISTINCT FROM 'NotQemu') = seen.is_qemu)
+    ORDER BY s.vm_id
+    FOR UPDATE OF s
+),
 changed AS (
-    UPDATE vm SET node = seen.node, proxmox_state = seen.state, proxmox_busy = seen.busy,
-        rejected = CASE WHEN NOT seen.is_qemu THEN 'NotQemu'
+    UPDATE vm SET node = due.node, proxmox_state = due.state, proxmox_busy = due.busy,
+        rejected = CASE WHEN NOT due.is_qemu THEN 'NotQemu'
                         WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected END,
         rejected_message = CASE
-            WHEN NOT seen.is_qemu THEN 'it is a container (LXC); Proxmox cannot reset those'
+            WHEN NOT due.is_qemu THEN 'it is a container (LXC); Proxmox cannot reset those'
             WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected_message END
-    FROM seen, vm old
-    WHERE vm.cluster_id = :cluster_id AND vm.vmid = seen.vmid AND old.id = vm.id
-      AND ((vm.node, vm.proxmox_state, vm.proxmox_busy)
-               IS DISTINCT FROM (seen.node, seen.state, seen.busy)
-           OR (vm.rejected IS NOT DISTINCT FROM 'NotQemu') = seen.is_qemu)
-    RETURNING vm.id, old.proxmox_busy AND NOT seen.busy AS released
+    FROM due WHERE vm.id = due.id
+    RETURNING vm.id, due.released
 ),
 restarted AS (
     UPDATE vm_state s SET clock_floor = :now FROM changed c WHERE c.id = s.vm_id AND c.released

@@ -1,6 +1,8 @@
 """Mirrors the custom resources into PostgreSQL, in batches, and takes them out again.
 
-The mirror is level-triggered: the same object may be given any number of times, in any order.
+The mirror is level-triggered: the same object may be given any number of times, in any order. States
+are locked before the VMs they belong to, in the order of their ids, as the heartbeat's statement
+does, so that the two never deadlock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,26 +94,32 @@ FROM proxmox_cluster c, system_config s
 WHERE c.namespace = :namespace AND c.name = :cluster
   AND s.namespace = :namespace AND s.name = :config
 """)
+LOCK_STATE = text("""
+SELECT FROM vm_state s JOIN vm v ON v.id = s.vm_id
+WHERE v.cluster_id = :cluster_id AND v.vmid = :vmid FOR UPDATE OF s
+""")
 OWNER = text("""
 SELECT id, uid, namespace, name, object_created_at FROM vm
 WHERE cluster_id = :cluster_id AND vmid = :vmid FOR UPDATE
 """)
 RELEASE_NAME = text("""
-UPDATE vm SET uid = NULL, namespace = NULL, name = NULL, tombstoned_at = :now
+UPDATE vm SET uid = NULL, namespace = NULL, name = NULL, spec_hostname = NULL,
+    tombstoned_at = :now
 WHERE namespace = :namespace AND name = :name
   AND NOT (cluster_id = :cluster_id AND vmid = :vmid)
 """)
 UPSERT = text("""
-INSERT INTO vm (cluster_id, vmid, hostname, registered_by, namespace, name, uid, generation,
+INSERT INTO vm (cluster_id, vmid, hostname, spec_hostname, registered_by, namespace, name, uid, generation,
     object_created_at, config_id, proxmox_name, stale_timeout_override, cpu_threshold_override,
     ram_threshold_override, remediation_enabled, steps, max_attempts_override, paused_reason,
     paused_until, labels, managed_at, rejected, rejected_message)
-VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), 'manifest', :namespace,
-    :name, :uid, :generation, :created_at, :config_id, :proxmox_name, :stale_timeout,
+VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), :hostname, 'manifest',
+    :namespace, :name, :uid, :generation, :created_at, :config_id, :proxmox_name, :stale_timeout,
     :cpu_threshold, :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,
     :paused_until, :labels, :now, :rejected, :rejected_message)
 ON CONFLICT (cluster_id, vmid) DO UPDATE SET
-    hostname = coalesce(CAST(:hostname AS text), vm.hostname),
+    hostname = coalesce(CAST(:hostname AS text), vm.reported_hostname, :name),
+    spec_hostname = excluded.spec_hostname,
     namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
     generation = excluded.generation, object_created_at = excluded.object_created_at,
     config_id = excluded.config_id, proxmox_name = excluded.proxmox_name,
@@ -131,7 +139,7 @@ RETURNING id
 """).bindparams(bindparam("labels", type_=JSONB))
 WAS_PAUSED = text("""
 SELECT paused_reason IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
-       AND CAST(:paused_reason AS text) IS NULL
+       AND (CAST(:paused_reason AS text) IS NULL OR CAST(:paused_until AS timestamptz) <= :now)
 FROM vm WHERE cluster_id = :cluster_id AND vmid = :vmid
 """)
 ENSURE_STATE = text("""
@@ -143,24 +151,32 @@ FROM vm_effective e WHERE e.vm_id = :vm_id
 ON CONFLICT (vm_id) DO NOTHING
 """)
 REFRESH = """
+WITH e AS (
+    SELECT e.* FROM vm_state s JOIN vm_effective e ON e.vm_id = s.vm_id
+    WHERE {which}
+      AND (s.config_id, s.stale_timeout, s.cpu_threshold, s.ram_threshold, s.max_attempts)
+          IS DISTINCT FROM
+          (e.config_id, e.stale_timeout, e.cpu_threshold, e.ram_threshold, e.max_attempts)
+    ORDER BY s.vm_id
+    FOR UPDATE OF s
+)
 UPDATE vm_state s SET
     config_id = e.config_id, stale_timeout = e.stale_timeout, cpu_threshold = e.cpu_threshold,
     ram_threshold = e.ram_threshold, max_attempts = e.max_attempts,
     clock_floor = CASE WHEN s.stale_timeout <> e.stale_timeout THEN :now ELSE s.clock_floor END
-FROM vm_effective e
-WHERE e.vm_id = s.vm_id AND {which}
-  AND (s.config_id, s.stale_timeout, s.cpu_threshold, s.ram_threshold, s.max_attempts)
-      IS DISTINCT FROM
-      (e.config_id, e.stale_timeout, e.cpu_threshold, e.ram_threshold, e.max_attempts)
+FROM e WHERE e.vm_id = s.vm_id
 """
 REFRESH_VM = text(REFRESH.format(which="s.vm_id = :vm_id"))
 REFRESH_CONFIG = text(REFRESH.format(which="e.config_id = :config_id"))
-RESTART_CLOCK = text("UPDATE vm_state SET clock_floor = :now WHERE vm_id = :vm_id")
+RESTART_CLOCK = text("""
+UPDATE vm_state s SET clock_floor = :now FROM vm v
+WHERE v.id = s.vm_id AND s.vm_id = :vm_id AND (:unpaused OR v.managed_at = :now)
+""")
 QUEUE_STATUS = text("INSERT INTO status_outbox (vm_id) VALUES (:vm_id)")
 
 TOMBSTONE = text("""
-UPDATE vm SET uid = NULL, namespace = NULL, name = NULL, tombstoned_at = :now,
-    paused_reason = NULL, paused_until = NULL
+UPDATE vm SET uid = NULL, namespace = NULL, name = NULL, spec_hostname = NULL,
+    tombstoned_at = :now, paused_reason = NULL, paused_until = NULL
 WHERE uid = ANY (CAST(:uids AS text[]))
 RETURNING id
 """)
@@ -190,9 +206,9 @@ async def mirror_vm(
 ) -> Mirrored | Conflict | Displaced:
     """Put one VirtualMachine in force, unless an older object stands for the same VM."""
     ids = await _ids(connection, given)
-    owner = (
-        await connection.execute(OWNER, {"cluster_id": ids["cluster_id"], "vmid": given.vmid})
-    ).one_or_none()
+    place = {"cluster_id": ids["cluster_id"], "vmid": given.vmid}
+    await connection.execute(LOCK_STATE, place)
+    owner = (await connection.execute(OWNER, place)).one_or_none()
     younger = None
     if owner is not None and _is_another(owner, given.key):
         if (owner.object_created_at, owner.uid) < (given.key.created_at, given.key.uid):
@@ -227,8 +243,8 @@ async def _put(
 ) -> int:
     key = given.key
     place = {"cluster_id": ids["cluster_id"], "vmid": given.vmid, "now": now}
-    unpaused = await connection.execute(WAS_PAUSED, {**place, "paused_reason": given.paused_reason})
-    restart = bool(unpaused.scalar_one_or_none())
+    pause = {"paused_reason": given.paused_reason, "paused_until": given.paused_until}
+    unpaused = (await connection.execute(WAS_PAUSED, {**place, **pause})).scalar_one_or_none()
     await connection.execute(RELEASE_NAME, {**place, "namespace": key.namespace, "name": key.name})
     missing = ids["config_missing"]
     written = await connection.execute(
@@ -244,8 +260,8 @@ async def _put(
     vm_id = int(written.scalar_one())
     await connection.execute(ENSURE_STATE, {"vm_id": vm_id, "now": now})
     await connection.execute(REFRESH_VM, {"vm_id": vm_id, "now": now})
-    if restart:
-        await connection.execute(RESTART_CLOCK, {"vm_id": vm_id, "now": now})
+    restart = {"vm_id": vm_id, "now": now, "unpaused": bool(unpaused)}
+    await connection.execute(RESTART_CLOCK, restart)
     await connection.execute(QUEUE_STATUS, {"vm_id": vm_id})
     return vm_id
 
@@ -342,8 +358,8 @@ async def mirror_config(
         {**_key(key), "spec": spec.model_dump_json(by_alias=True), "now": now},
     )
     config_id = int(written.scalar_one())
-    await connection.execute(ACCEPT_VMS, {"config_id": config_id})
     await connection.execute(REFRESH_CONFIG, {"config_id": config_id, "now": now})
+    await connection.execute(ACCEPT_VMS, {"config_id": config_id})
     return int((await connection.execute(VMS_OF_CONFIG, {"config_id": config_id})).scalar_one())
 
 

@@ -88,7 +88,6 @@ async def _make_ahead(
     missing = sorted({s for s in starts if name_of(kind.table, s) not in present})
     if missing:
         # Nothing may come into the default partition between the move and the attachment.
-        await connection.execute(text(f"LOCK TABLE {kind.table} IN SHARE UPDATE EXCLUSIVE MODE"))
         await connection.execute(text(f"LOCK TABLE {kind.table}_default"))
     for start in missing:
         await _make(connection, kind, start)

@@ -34,15 +34,15 @@ ON CONFLICT (namespace, name) DO NOTHING
 """)
 
 FIND_OR_CREATE = text("""
-INSERT INTO vm (cluster_id, vmid, hostname, node, smbios_uuid, agent_version, registered_by,
+INSERT INTO vm (cluster_id, vmid, hostname, reported_hostname, node, smbios_uuid, agent_version, registered_by,
                 config_id)
-SELECT c.id, :vmid, :hostname, :node, :smbios_uuid, :agent_version, 'agent', s.id
+SELECT c.id, :vmid, :hostname, :hostname, :node, :smbios_uuid, :agent_version, 'agent', s.id
 FROM proxmox_cluster c
 JOIN system_config s ON s.namespace = c.namespace AND s.name = 'default'
 WHERE c.id = :cluster_id
 ON CONFLICT (cluster_id, vmid) DO UPDATE SET
-    hostname = CASE WHEN vm.registered_by = 'agent' OR vm.hostname = '' THEN excluded.hostname
-                    ELSE vm.hostname END,
+    hostname = coalesce(vm.spec_hostname, excluded.hostname),
+    reported_hostname = excluded.reported_hostname,
     node = coalesce(excluded.node, vm.node),
     smbios_uuid = coalesce(excluded.smbios_uuid, vm.smbios_uuid),
     agent_version = coalesce(excluded.agent_version, vm.agent_version)
@@ -58,7 +58,8 @@ ON CONFLICT (vm_id) DO NOTHING
 """)
 
 ALL_IDENTITIES = text("""
-SELECT v.id, v.cluster_id, v.vmid, v.hostname, v.node, v.smbios_uuid::text, v.agent_version
+SELECT v.id, v.cluster_id, v.vmid, coalesce(v.reported_hostname, v.hostname) AS hostname, v.node,
+    v.smbios_uuid::text, v.agent_version
 FROM vm v JOIN vm_state s ON s.vm_id = v.id
 """)
 
@@ -78,7 +79,7 @@ async def ensure_defaults(connection: AsyncConnection, namespace: str) -> None:
 async def find_or_create(connection: AsyncConnection, identity: ReportedIdentity) -> int:
     """Return the id of the VM, which is created if it is new; keep what the report adds.
 
-    A hostname given by a manifest stays; otherwise the guest's own word counts. Raises
+    A hostname given by a spec stays; otherwise the guest's own word counts. Raises
     NotRegistrable.
     """
     found = await connection.execute(

@@ -94,7 +94,10 @@ vm = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("cluster_id", Integer, ForeignKey("proxmox_cluster.id"), nullable=False),
     Column("vmid", Integer, nullable=False),
+    # The name in use: that of the spec, else what the guest says, else the object's.
     Column("hostname", Text, nullable=False),
+    Column("spec_hostname", Text),
+    Column("reported_hostname", Text),
     Column("node", Text),
     Column("smbios_uuid", UUID(as_uuid=False)),
     Column("pinned_uuid", UUID(as_uuid=False)),
@@ -129,7 +132,8 @@ vm = Table(
     UniqueConstraint("cluster_id", "vmid"),
     CheckConstraint("vmid BETWEEN 100 AND 999999999", name="vmid_range"),
     CheckConstraint("registered_by IN ('agent', 'manifest')", name="registered_by_known"),
-    CheckConstraint("(uid IS NULL) = (name IS NULL)", name="object_named"),
+    CheckConstraint("num_nulls(uid, namespace, name) IN (0, 3)", name="object_named"),
+    CheckConstraint("uid IS NULL OR tombstoned_at IS NULL", name="tombstoned_without_object"),
     Index("vm_object_key", "namespace", "name", unique=True),
     Index("vm_hostname_idx", "hostname"),
     comment="What a VM is and how it may be treated. Changes rarely.",
@@ -165,6 +169,7 @@ vm_state = Table(
     Column("last_attempt_at", Moment),
     Column("reset_pending", Boolean, nullable=False, server_default=text("false")),
     one_of("state", State),
+    CheckConstraint("stale_timeout > interval '0'", name="timeout_positive"),
     CheckConstraint("reset_attempts >= 0", name="attempts_not_negative"),
     CheckConstraint("(state = 'unknown') OR (last_heartbeat IS NOT NULL)", name="known_by_report"),
     comment="The hot row: one HOT update a heartbeat. No index but the key's, on purpose.",
@@ -292,8 +297,13 @@ reset_history = Table(
 reset_step = Table(
     "reset_step",
     metadata,
-    Column("intent_id", BigInteger, ForeignKey("reset_history.id", ondelete="CASCADE")),
-    Column("seq", Integer, nullable=False),
+    Column(
+        "intent_id",
+        BigInteger,
+        ForeignKey("reset_history.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("step", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
@@ -304,7 +314,8 @@ reset_step = Table(
     Column("result", Text),
     one_of("step", PowerStep),
     one_of("phase", Phase),
-    UniqueConstraint("intent_id", "seq"),
+    CheckConstraint("seq >= 1", name="seq_from_one"),
+    CheckConstraint(f"({UNFINISHED_SQL}) = (finished_at IS NULL)", name="finished_when_final"),
     comment="Each POST of an intent, claimed before it is sent: at most one row, one POST.",
 )
 
@@ -485,6 +496,7 @@ ingest_gap = Table(
     Column("ended_at", Moment, nullable=False),
     Column("cause", Text, nullable=False),
     CheckConstraint("cause IN ('silence', 'clock_jump')", name="cause_known"),
+    CheckConstraint("ended_at >= started_at", name="in_order"),
     Index("ingest_gap_ended_at_idx", "ended_at"),
     comment="When the heartbeat path was away, written by the first proof after it. See clocks.",
 )
@@ -496,6 +508,7 @@ leader_lease = Table(
     Column("holder", Text),
     Column("epoch", BigInteger, nullable=False, server_default=text("0")),
     Column("expires_at", Moment),
+    CheckConstraint("(holder IS NULL) = (expires_at IS NULL)", name="held_until"),
     comment="Who leads, and the epoch that every intent and POST is checked against.",
 )
 

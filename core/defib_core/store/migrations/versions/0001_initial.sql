@@ -46,7 +46,8 @@ CREATE TABLE ingest_gap (
     ended_at TIMESTAMP WITH TIME ZONE NOT NULL,
     cause TEXT NOT NULL,
     CONSTRAINT ingest_gap_pkey PRIMARY KEY (id),
-    CONSTRAINT ingest_gap_cause_known_check CHECK (cause IN ('silence', 'clock_jump'))
+    CONSTRAINT ingest_gap_cause_known_check CHECK (cause IN ('silence', 'clock_jump')),
+    CONSTRAINT ingest_gap_in_order_check CHECK (ended_at >= started_at)
 );
 
 CREATE INDEX ingest_gap_ended_at_idx ON ingest_gap (ended_at);
@@ -67,7 +68,8 @@ CREATE TABLE leader_lease (
     holder TEXT,
     epoch BIGINT DEFAULT 0 NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
-    CONSTRAINT leader_lease_pkey PRIMARY KEY (name)
+    CONSTRAINT leader_lease_pkey PRIMARY KEY (name),
+    CONSTRAINT leader_lease_held_until_check CHECK ((holder IS NULL) = (expires_at IS NULL))
 );
 
 COMMENT ON TABLE leader_lease IS 'Who leads, and the epoch that every intent and POST is checked against.';
@@ -245,6 +247,8 @@ CREATE TABLE vm (
     cluster_id INTEGER NOT NULL,
     vmid INTEGER NOT NULL,
     hostname TEXT NOT NULL,
+    spec_hostname TEXT,
+    reported_hostname TEXT,
     node TEXT,
     smbios_uuid UUID,
     pinned_uuid UUID,
@@ -277,7 +281,8 @@ CREATE TABLE vm (
     CONSTRAINT vm_cluster_id_vmid_key UNIQUE (cluster_id, vmid),
     CONSTRAINT vm_vmid_range_check CHECK (vmid BETWEEN 100 AND 999999999),
     CONSTRAINT vm_registered_by_known_check CHECK (registered_by IN ('agent', 'manifest')),
-    CONSTRAINT vm_object_named_check CHECK ((uid IS NULL) = (name IS NULL)),
+    CONSTRAINT vm_object_named_check CHECK (num_nulls(uid, namespace, name) IN (0, 3)),
+    CONSTRAINT vm_tombstoned_without_object_check CHECK (uid IS NULL OR tombstoned_at IS NULL),
     CONSTRAINT vm_cluster_id_fkey FOREIGN KEY(cluster_id) REFERENCES proxmox_cluster (id),
     CONSTRAINT vm_config_id_fkey FOREIGN KEY(config_id) REFERENCES system_config (id)
 );
@@ -418,6 +423,7 @@ CREATE TABLE vm_state (
     reset_pending BOOLEAN DEFAULT false NOT NULL,
     CONSTRAINT vm_state_pkey PRIMARY KEY (vm_id),
     CONSTRAINT vm_state_state_known_check CHECK (state IN ('unknown', 'healthy', 'warning', 'down', 'reset_failed')),
+    CONSTRAINT vm_state_timeout_positive_check CHECK (stale_timeout > interval '0'),
     CONSTRAINT vm_state_attempts_not_negative_check CHECK (reset_attempts >= 0),
     CONSTRAINT vm_state_known_by_report_check CHECK ((state = 'unknown') OR (last_heartbeat IS NOT NULL)),
     CONSTRAINT vm_state_vm_id_fkey FOREIGN KEY(vm_id) REFERENCES vm (id) ON DELETE CASCADE
@@ -446,7 +452,7 @@ CREATE INDEX vm_transition_vm_id_idx ON vm_transition (vm_id, id);
 COMMENT ON TABLE vm_transition IS 'Every change of a state, with its reason, written in the same transaction.';
 
 CREATE TABLE reset_step (
-    intent_id BIGINT,
+    intent_id BIGINT NOT NULL,
     seq INTEGER NOT NULL,
     step TEXT NOT NULL,
     phase TEXT NOT NULL,
@@ -458,7 +464,9 @@ CREATE TABLE reset_step (
     result TEXT,
     CONSTRAINT reset_step_step_known_check CHECK (step IN ('reset', 'stop', 'start', 'resume')),
     CONSTRAINT reset_step_phase_known_check CHECK (phase IN ('requested', 'sending', 'sent', 'succeeded', 'failed', 'unknown', 'dry_run', 'cancelled')),
-    CONSTRAINT reset_step_intent_id_seq_key UNIQUE (intent_id, seq),
+    CONSTRAINT reset_step_pkey PRIMARY KEY (intent_id, seq),
+    CONSTRAINT reset_step_seq_from_one_check CHECK (seq >= 1),
+    CONSTRAINT reset_step_finished_when_final_check CHECK ((phase IN ('requested', 'sending', 'sent')) = (finished_at IS NULL)),
     CONSTRAINT reset_step_intent_id_fkey FOREIGN KEY(intent_id) REFERENCES reset_history (id) ON DELETE CASCADE
 );
 

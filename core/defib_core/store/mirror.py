@@ -1,8 +1,8 @@
 """Mirrors the custom resources into PostgreSQL, in batches, and takes them out again.
 
-The mirror is level-triggered: the same object may be given any number of times, in any order. States
-are locked before the VMs they belong to, in the order of their ids, as the heartbeat's statement
-does, so that the two never deadlock.
+The mirror is level-triggered: the same object may be given any number of times, in any order.
+States are locked before the VMs they belong to, in the order of their ids, as the heartbeat's
+statement does, so that the two never deadlock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -109,8 +109,8 @@ WHERE namespace = :namespace AND name = :name
   AND NOT (cluster_id = :cluster_id AND vmid = :vmid)
 """)
 UPSERT = text("""
-INSERT INTO vm (cluster_id, vmid, hostname, spec_hostname, registered_by, namespace, name, uid, generation,
-    object_created_at, config_id, proxmox_name, stale_timeout_override, cpu_threshold_override,
+INSERT INTO vm (cluster_id, vmid, hostname, spec_hostname, registered_by, namespace, name, uid,
+    generation, object_created_at, config_id, proxmox_name, stale_timeout_override, cpu_threshold_override,
     ram_threshold_override, remediation_enabled, steps, max_attempts_override, paused_reason,
     paused_until, labels, managed_at, rejected, rejected_message)
 VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), :hostname, 'manifest',

@@ -34,8 +34,8 @@ ON CONFLICT (namespace, name) DO NOTHING
 """)
 
 FIND_OR_CREATE = text("""
-INSERT INTO vm (cluster_id, vmid, hostname, reported_hostname, node, smbios_uuid, agent_version, registered_by,
-                config_id)
+INSERT INTO vm (cluster_id, vmid, hostname, reported_hostname, node, smbios_uuid, agent_version,
+                registered_by, config_id)
 SELECT c.id, :vmid, :hostname, :hostname, :node, :smbios_uuid, :agent_version, 'agent', s.id
 FROM proxmox_cluster c
 JOIN system_config s ON s.namespace = c.namespace AND s.name = 'default'

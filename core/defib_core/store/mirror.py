@@ -110,9 +110,10 @@ WHERE namespace = :namespace AND name = :name
 """)
 UPSERT = text("""
 INSERT INTO vm (cluster_id, vmid, hostname, spec_hostname, registered_by, namespace, name, uid,
-    generation, object_created_at, config_id, proxmox_name, stale_timeout_override, cpu_threshold_override,
-    ram_threshold_override, remediation_enabled, steps, max_attempts_override, paused_reason,
-    paused_until, labels, managed_at, rejected, rejected_message)
+    generation, object_created_at, config_id, proxmox_name, stale_timeout_override,
+    cpu_threshold_override, ram_threshold_override, remediation_enabled, steps,
+    max_attempts_override, paused_reason, paused_until, labels, managed_at, rejected,
+    rejected_message)
 VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), :hostname, 'manifest',
     :namespace, :name, :uid, :generation, :created_at, :config_id, :proxmox_name, :stale_timeout,
     :cpu_threshold, :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,

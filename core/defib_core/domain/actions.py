@@ -58,13 +58,15 @@ UNFINISHED = frozenset({Phase.REQUESTED, Phase.SENDING, Phase.SENT})
 
 
 class Source(StrEnum):
-    """Where a reset was asked for."""
+    """By which way somebody asked for something."""
 
     AUTO = "auto"
     DASHBOARD = "dashboard"
     API = "api"
     ANNOTATION = "annotation"
     CLI = "cli"
+    MANIFEST = "manifest"
+    """The spec of a custom resource, applied with kubectl or by a GitOps tool."""
 
     @property
     def is_manual(self) -> bool:

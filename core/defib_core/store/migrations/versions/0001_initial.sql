@@ -13,7 +13,7 @@ CREATE TABLE audit (
     vm_id BIGINT,
     detail JSONB DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT audit_pkey PRIMARY KEY (id),
-    CONSTRAINT audit_source_known_check CHECK (source IN ('auto', 'dashboard', 'api', 'annotation', 'cli'))
+    CONSTRAINT audit_source_known_check CHECK (source IN ('auto', 'dashboard', 'api', 'annotation', 'cli', 'manifest'))
 );
 
 CREATE INDEX audit_vm_id_idx ON audit (vm_id, id);
@@ -366,7 +366,7 @@ CREATE TABLE reset_history (
     CONSTRAINT reset_history_pkey PRIMARY KEY (id),
     CONSTRAINT reset_history_phase_known_check CHECK (phase IN ('requested', 'sending', 'sent', 'succeeded', 'failed', 'unknown', 'dry_run', 'cancelled')),
     CONSTRAINT reset_history_action_known_check CHECK (action IN ('Reset', 'StopStart', 'ResetResume', 'Resume')),
-    CONSTRAINT reset_history_source_known_check CHECK (source IN ('auto', 'dashboard', 'api', 'annotation', 'cli')),
+    CONSTRAINT reset_history_source_known_check CHECK (source IN ('auto', 'dashboard', 'api', 'annotation', 'cli', 'manifest')),
     CONSTRAINT reset_history_attempt_from_one_check CHECK (attempt >= 1),
     CONSTRAINT reset_history_finished_when_final_check CHECK ((phase IN ('requested', 'sending', 'sent')) = (finished_at IS NULL)),
     CONSTRAINT reset_history_cancelled_why_check CHECK ((phase = 'cancelled') = (cancelled_by IS NOT NULL)),

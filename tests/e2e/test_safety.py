@@ -29,6 +29,15 @@ def query(stack: LiveStack, sql: str, *values: object) -> list[tuple[Any, ...]]:
         return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
 
 
+def resets_of_ours(stack: LiveStack) -> int:
+    """Resets of the guests of these tests; the demo's own story goes on beside them."""
+    counted: int = query(
+        stack,
+        "SELECT count(*) FROM reset_history r JOIN vm v ON v.id = r.vm_id WHERE v.vmid >= 2000",
+    )[0][0]
+    return counted
+
+
 def add_guests(stack: LiveStack, names: list[str], first_vmid: int, node: str) -> None:
     for number, name in enumerate(names):
         stack.control(
@@ -59,6 +68,16 @@ def armed(stack: LiveStack, name: str) -> bool:
         name,
     )
     return bool(found and found[0][0])
+
+
+def states(stack: LiveStack, names: list[str]) -> list[str]:
+    found = query(
+        stack,
+        "SELECT s.state FROM vm v JOIN vm_state s ON s.vm_id = v.id WHERE v.hostname = ANY(%s)",
+        names,
+    )
+    assert len(found) == len(names)
+    return [state for (state,) in found]
 
 
 def freeze(stack: LiveStack, vmid: int) -> None:
@@ -109,7 +128,7 @@ def sweeps_after(stack: LiveStack, seconds: float) -> None:
 def test_an_api_outage_longer_than_the_timeout_resets_nobody(stack: LiveStack) -> None:
     names = [f"outage-{number}" for number in range(50)]
     add_guests(stack, names, 2000, "pve-node-2")
-    before = query(stack, "SELECT count(*) FROM reset_history")[0][0]
+    before = resets_of_ours(stack)
     api = process(stack, "api")
 
     api.kill()
@@ -124,11 +143,11 @@ def test_an_api_outage_longer_than_the_timeout_resets_nobody(stack: LiveStack) -
         what="ingest is blind for longer than the stale timeout",
         deadline_seconds=60,
     )
-    assert query(stack, "SELECT count(*) FROM vm_state WHERE state = 'down'")[0][0] == 0
+    assert "down" not in states(stack, names)
     start_what_is_missing(stack)
     sweeps_after(stack, STALE_SECONDS + 5)
 
-    assert query(stack, "SELECT count(*) FROM reset_history")[0][0] == before
+    assert resets_of_ours(stack) == before
     assert all(stack.vm(name)["state"] == "healthy" for name in names)
 
 
@@ -154,7 +173,7 @@ def test_a_locked_vm_is_held_and_reset_when_it_is_unlocked(stack: LiveStack) -> 
 def test_a_switched_off_node_is_not_forty_dead_guests(stack: LiveStack) -> None:
     names = [f"on-node-{number}" for number in range(4)]
     add_guests(stack, names, 2200, "pve-node-3")
-    before = query(stack, "SELECT count(*) FROM reset_history")[0][0]
+    before = resets_of_ours(stack)
 
     stack.control("PATCH", "/control/nodes/pve-node-3", online=False)
     eventually(
@@ -171,7 +190,7 @@ def test_a_switched_off_node_is_not_forty_dead_guests(stack: LiveStack) -> None:
     )
 
     assert reasons <= {"NodeBrake", "FleetBrake", "PathFailure", "NodeOffline"}
-    assert query(stack, "SELECT count(*) FROM reset_history")[0][0] == before
+    assert resets_of_ours(stack) == before
 
 
 def test_an_operator_killed_between_post_and_answer_does_not_reset_twice(

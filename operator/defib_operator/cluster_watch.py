@@ -5,6 +5,7 @@ What it keeps in memory serves the sweep's looks at single VMs: the inventory of
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,6 +42,7 @@ from defib_operator.status import rfc3339
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = timedelta(seconds=10)
+STANDBY = timedelta(milliseconds=500)
 FRESH_FOR = timedelta(seconds=3)
 RIGHTS_EVERY = timedelta(minutes=5)
 PIN_AT_ONCE = 20
@@ -63,15 +65,33 @@ class ClusterWatch:
     looker: Looker
     _kept: dict[int, _Kept] = field(default_factory=dict)
     _rights: dict[int, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
-    _said: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by whoever knows that a cluster has changed: it is looked at without delay."""
+    _said: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What was last written, by the object's uid."""
+
+    async def run(self) -> None:
+        """Look around for as long as this runs and leads."""
+        while True:
+            pause = STANDBY
+            if self.leadership.leads:
+                self.changed.clear()
+                await self.look_around()
+                pause = LOOK_EVERY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause.total_seconds()):
+                    await self.changed.wait()
 
     async def look_around(self) -> None:
-        """Look at every cluster once, and keep what was seen."""
+        """Look at every cluster once, and keep what was seen; a standby looks at none."""
         if not self.leadership.leads:
             return
         async with self.engine.connect() as connection:
             known = await store.all_clusters(connection)
-        await asyncio.gather(*(self._look_at(cluster) for cluster in known))
+        looks = [self._look_at(cluster) for cluster in known]
+        for result in await asyncio.gather(*looks, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def client_of(self, cluster_id: int) -> ProxmoxClient:
         """Give the client of a cluster; raise Unconnected."""
@@ -126,7 +146,8 @@ class ClusterWatch:
         """What the token lacks; asked now and then, as it seldom changes."""
         at, missing = self._rights.get(seen.cluster.id, (float("-inf"), ()))
         if seen.client is None or seen.inventory is None:
-            return missing
+            self._rights.pop(seen.cluster.id, None)  # it may come back with another token
+            return ()
         if missing or asyncio.get_running_loop().time() - at > RIGHTS_EVERY.total_seconds():
             try:
                 missing = (await seen.client.token_rights()).missing
@@ -156,11 +177,11 @@ class ClusterWatch:
         cluster = seen.cluster
         if cluster.uid is None or cluster.invalid is not None:
             return
-        before = self._said.get(cluster.id, {})
-        status = _status(seen, missing, before.get("conditions", []), now)
-        if status == before:
-            return
         try:
+            before = await self._before(cluster.uid, cluster)
+            status = _status(seen, missing, before.get("conditions", []), now)
+            if _known(status) == before:
+                return
             await self.kubernetes.patch_status(
                 PROXMOX_CLUSTER,
                 cluster.namespace,
@@ -172,7 +193,22 @@ class ClusterWatch:
             log.warning("status_not_written", cluster=cluster.name, error=str(error))
             return
         log.info("cluster_seen", cluster=cluster.name, trouble=_text(seen), missing=list(missing))
-        self._said[cluster.id] = status
+        self._said[cluster.uid] = _known(status)
+
+    async def _before(self, uid: str, cluster: Cluster) -> Mapping[str, Any]:
+        """What the object's status says; asked once, as nobody else writes it."""
+        if uid not in self._said:
+            body = await self.kubernetes.get(PROXMOX_CLUSTER, cluster.namespace, cluster.name)
+            if body["metadata"]["uid"] == uid:
+                status = dict(body.get("status", {}))
+                status.pop("lastChecked", None)
+                self._said[uid] = status
+        return self._said.get(uid, {})
+
+
+def _known(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what is null, as the API server does."""
+    return {key: value for key, value in status.items() if value is not None}
 
 
 def _seen(seen: View, missing: tuple[str, ...]) -> Seen:
@@ -216,7 +252,7 @@ def _status(
     now: datetime,
 ) -> dict[str, Any]:
     conditions: list[dict[str, Any]] = [dict(one) for one in existing]
-    for condition in (_ready(seen, missing, now), _reachable(seen, now)):
+    for condition in (_ready(seen, missing, now), _reachable(seen, missing, now)):
         conditions = merge_condition(conditions, condition)
     inventory = seen.inventory
     status: dict[str, Any] = {
@@ -238,28 +274,26 @@ def _status(
 
 
 def _ready(seen: View, missing: tuple[str, ...], now: datetime) -> Condition:
-    reason, message = ReadyReason.CONNECTED, "its API answers"
-    match seen.trouble:
-        case Unconnected():
-            reason, message = ReadyReason.SECRET_NOT_FOUND, str(seen.trouble)
-        case ProxmoxUnauthorized() | ProxmoxForbidden():
-            reason, message = ReadyReason.TOKEN_REFUSED, str(seen.trouble)
-        case ProxmoxError():
-            reason, message = ReadyReason.UNREACHABLE, str(seen.trouble)
-        case None if missing:
-            reason, message = ReadyReason.TOKEN_LACKS_RIGHTS, "; ".join(missing)
-    is_ready = reason is ReadyReason.CONNECTED
-    word = ConditionStatus.TRUE if is_ready else ConditionStatus.FALSE
+    reason, message = _why(seen, missing)
+    word = ConditionStatus.TRUE if reason is ReadyReason.CONNECTED else ConditionStatus.FALSE
     return Condition(ConditionType.READY, word, reason, message, now, seen.cluster.generation)
 
 
-def _reachable(seen: View, now: datetime) -> Condition:
-    answers = seen.inventory is not None
-    return Condition(
-        ConditionType.REACHABLE,
-        ConditionStatus.TRUE if answers else ConditionStatus.FALSE,
-        ReadyReason.CONNECTED if answers else ReadyReason.UNREACHABLE,
-        _text(seen) or "its API answers",
-        now,
-        seen.cluster.generation,
-    )
+def _reachable(seen: View, missing: tuple[str, ...], now: datetime) -> Condition:
+    reason, message = _why(seen, missing)
+    word = ConditionStatus.FALSE if seen.inventory is None else ConditionStatus.TRUE
+    return Condition(ConditionType.REACHABLE, word, reason, message, now, seen.cluster.generation)
+
+
+def _why(seen: View, missing: tuple[str, ...]) -> tuple[ReadyReason, str]:
+    match seen.trouble:
+        case Unconnected():
+            return ReadyReason.SECRET_NOT_FOUND, str(seen.trouble)
+        case ProxmoxUnauthorized() | ProxmoxForbidden():
+            return ReadyReason.TOKEN_REFUSED, str(seen.trouble)
+        case ProxmoxError():
+            return ReadyReason.UNREACHABLE, str(seen.trouble)
+        case None if missing:
+            return ReadyReason.TOKEN_LACKS_RIGHTS, "; ".join(missing)
+        case None:
+            return ReadyReason.CONNECTED, "its API answers"

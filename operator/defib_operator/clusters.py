@@ -4,6 +4,7 @@ Keeps the last inventory of each, and writes what was seen into PostgreSQL and i
 the ProxmoxCluster. Judges no VM.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,7 @@ import structlog
 from defib_core.config.base import InvalidSpec
 from defib_core.config.proxmox_cluster import ProxmoxClusterSpec, parse_proxmox_cluster
 from defib_core.store.clusters import Cluster
-from defib_operator.kube import Kubernetes, KubernetesError
+from defib_operator.kube import Kubernetes, KubernetesError, KubernetesNotFound
 from defib_operator.proxmox import (
     Inventory,
     ProxmoxClient,
@@ -24,6 +25,9 @@ from defib_operator.proxmox import (
 )
 
 log = structlog.get_logger(__name__)
+
+READ_SECRET_EVERY = timedelta(seconds=8)
+TRY_AGAIN_AFTER = timedelta(seconds=2)
 
 
 class Unconnected(Exception):
@@ -44,42 +48,84 @@ class _Connected:
     client: ProxmoxClient
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a Secret said, and when; `token` is an error where it said nothing of use."""
+
+    at: float
+    spec: ProxmoxClusterSpec
+    token: tuple[str, str] | Unconnected
+
+
 @dataclass(slots=True)
 class KubernetesClients:
-    """Clients made from ProxmoxCluster objects and the Secrets they name."""
+    """Clients made from ProxmoxCluster objects and the Secrets they name.
+
+    A cluster keeps its client for good: a new token or spec is put into it, so that a reset on its
+    way goes on with the token that is valid now.
+    """
 
     kubernetes: Kubernetes
     _connected: dict[int, _Connected] = field(default_factory=dict)
+    _read: dict[int, _Read] = field(default_factory=dict)
 
     async def client(self, cluster: Cluster) -> ProxmoxClient:
-        """Connect, or raise Unconnected. The Secret is read anew, so a rotated token is noticed."""
+        """Connect, or raise Unconnected. The Secret is read now and then, so a rotation shows."""
         spec = _spec_of(cluster)
-        token_id, token_secret = await self._token(cluster, spec)
-        made_of = (spec, token_id, token_secret)
+        token = await self._token(cluster, spec)
+        made_of = (spec, *token)
         known = self._connected.get(cluster.id)
         if known is not None and known.made_of == made_of:
             return known.client
-        client = ProxmoxClient(_settings(spec, token_id, token_secret))
-        self._connected[cluster.id] = _Connected(made_of, client)
-        if known is not None:
-            await known.client.close()
-        return client
+        settings = _settings(spec, *token)
+        if known is None:
+            known = self._connected[cluster.id] = _Connected(made_of, ProxmoxClient(settings))
+        else:
+            known.made_of = made_of
+            await known.client.rotate(settings)
+            log.info("client_renewed", cluster=cluster.name)
+        return known.client
 
     async def _token(self, cluster: Cluster, spec: ProxmoxClusterSpec) -> tuple[str, str]:
+        """Give the token as last read, or read it anew where that was long ago."""
+        known = self._read.get(cluster.id)
+        now = asyncio.get_running_loop().time()
+        if known is None or known.spec != spec or now - known.at > _keeps_for(known):
+            known = self._read[cluster.id] = _Read(now, spec, await self._asked(cluster, spec))
+        if isinstance(known.token, Unconnected):
+            raise Unconnected(str(known.token))
+        return known.token
+
+    async def _asked(
+        self, cluster: Cluster, spec: ProxmoxClusterSpec
+    ) -> tuple[str, str] | Unconnected:
+        """Read the Secret. The token known stays good while the Kubernetes API is away."""
         ref = spec.token_secret_ref
         try:
             values = await self.kubernetes.read_secret(cluster.namespace, ref.name)
+            return (
+                _value(values, ref.name, ref.token_id_key),
+                _value(values, ref.name, ref.token_secret_key),
+            )
+        except Unconnected as error:
+            return error
+        except KubernetesNotFound:
+            return Unconnected(f"there is no Secret {cluster.namespace}/{ref.name}; create it")
         except KubernetesError as error:
-            raise Unconnected(f"Secret {ref.name}: {error}") from error
-        return (
-            _value(values, ref.name, ref.token_id_key),
-            _value(values, ref.name, ref.token_secret_key),
-        )
+            known = self._read.get(cluster.id)
+            if known is not None and known.spec.token_secret_ref == ref:
+                return known.token
+            return Unconnected(f"Secret {ref.name}: {error}")
 
     async def close(self) -> None:
         """Let go of every client."""
         for connected in self._connected.values():
             await connected.client.close()
+
+
+def _keeps_for(read: _Read) -> float:
+    kept = TRY_AGAIN_AFTER if isinstance(read.token, Unconnected) else READ_SECRET_EVERY
+    return kept.total_seconds()
 
 
 def _spec_of(cluster: Cluster) -> ProxmoxClusterSpec:

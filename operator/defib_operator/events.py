@@ -25,7 +25,9 @@ BURST = 50
 PER_SECOND = 10.0
 NOTE_MAX = 1000
 BAD_STATES = frozenset({State.WARNING, State.DOWN, State.RESET_FAILED})
-BAD_OUTCOMES = frozenset({"failed", "unknown"})
+BAD_OUTCOMES = frozenset({"failed", "unknown", "cancelled"})
+UNTOLD_OUTCOMES = frozenset({"requested", "sending"})
+"""Steps of a moment, on the way to one that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,27 @@ class Event:
 def events_of(one: VmStatus, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     """Say what is new in a status. Pure."""
     told: list[Event] = []
+    if not before:
+        # The first status of an object: what happened before it is no news.
+        return told
     if before.get("health") != after["health"] and one.last_change is not None:
         note = f"{one.last_change.from_state} -> {after['health']}"
         told.append(Event(one.state in BAD_STATES, one.last_change.reason, "ChangeState", note))
     reset = after.get("lastReset")
-    if reset and reset != before.get("lastReset"):
-        told.append(_reset(reset))
+    if reset and reset != before.get("lastReset") and reset["outcome"] not in UNTOLD_OUTCOMES:
+        told.append(_reset(reset, None if one.last_reset is None else one.last_reset.error))
     if one.hold_reason is not None and _hold_of(before) != one.hold_reason:
         note = f"not reset: {one.hold_message}"
         told.append(Event(warning=True, reason=one.hold_reason, action="Hold", note=note))
     return told
 
 
-def _reset(reset: Mapping[str, Any]) -> Event:
+def _reset(reset: Mapping[str, Any], error: str | None) -> Event:
     outcome = reset["outcome"]
     word = "".join(part.capitalize() for part in outcome.split("_"))
-    note = f"{reset['reason']}: {outcome}" + (f" ({reset['upid']})" if reset["upid"] else "")
+    why = f": {error}" if error and outcome in BAD_OUTCOMES else ""
+    task = f" ({reset['upid']})" if reset["upid"] else ""
+    note = f"{reset['reason']}: {outcome}{why}{task}"
     return Event(outcome in BAD_OUTCOMES, f"Reset{word}", "Reset", note)
 
 

@@ -2,8 +2,10 @@
 
 Level-triggered: each object is taken as it is now, however often it comes. Only the leader mirrors,
 so that two replicas never write different ages of one object; a new leader lists everything anew.
+One object at a time: the watch and the listing speak of the same objects, and must not cross.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,39 +36,89 @@ from defib_core.config.virtual_machine import VirtualMachineSpec, parse_virtual_
 from defib_core.domain.actions import Source
 from defib_core.store import intents, mirror
 from defib_core.store.clock import database_now
-from defib_core.store.mirror import Conflict, Displaced, ObjectKey, VmObject
+from defib_core.store.mirror import Conflict, Displaced, ObjectKey
+from defib_operator.bodies import (
+    Body,
+    Mark,
+    in_words,
+    is_being_deleted,
+    key_of,
+    mark_of,
+    moment_in,
+    version_of,
+    vm_object,
+)
 from defib_operator.kube import Kubernetes, KubernetesError, KubernetesNotFound
+from defib_operator.status import refused_status
 
 log = structlog.get_logger(__name__)
 
 ANNOTATION_EXPIRES = timedelta(minutes=5)
 ANNOTATION_ACTOR = "kubectl"
+REASON_MAX = 500
 
-Body = Mapping[str, Any]
-Fingerprint = tuple[object, ...]
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An object as it was last taken."""
+
+    version: int
+    mark: Mark
 
 
 @dataclass(slots=True)
 class Intake:
-    """Mirrors objects. `seen` spares the database the echo of our own status writes."""
+    """Mirrors objects. What it remembers only saves work: a listing forgets it."""
 
     engine: AsyncEngine
     kubernetes: Kubernetes
-    wants_resync: bool = False
-    seen: dict[str, Fingerprint] = field(default_factory=dict)
+    configs_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a SystemConfig has come into force."""
+    clusters_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a ProxmoxCluster has changed."""
+    listing_wanted: bool = False
+    _taken: dict[str, _Taken] = field(default_factory=dict)
+    """By uid; spares the database the echo of our own status writes."""
+    _gone: set[str] = field(default_factory=set)
+    """Deleted since the last listing began: a page read before must not bring them back."""
+    _refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Younger objects of a VM that another stands for: uid to namespace and name."""
+    _allowed: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By namespace and name of a SystemConfig: the shortest stale timeout (ms) it lets VMs have."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def wants_listing(self) -> None:
+        """Something was not taken; only a listing finds it again."""
+        self.listing_wanted = True
+
+    def begin_listing(self) -> None:
+        """Take everything anew from here on."""
+        self.listing_wanted = False
+        self._taken.clear()
+        self._gone.clear()
+        self._refused.clear()
 
     async def take(self, resource: Resource, body: Body) -> None:
         """Put one object in force, or say in its status why it cannot be."""
-        uid, mark = body["metadata"]["uid"], _fingerprint(body)
-        if self.seen.get(uid) == mark:
-            return
-        if resource is VIRTUAL_MACHINE:
+        uid, now = body["metadata"]["uid"], _Taken(version_of(body), mark_of(body))
+        async with self._turn:
+            before = self._taken.get(uid)
+            is_stale = before is not None and before.version > now.version
+            if is_stale or uid in self._gone:
+                return
+            if before is None or before.mark != now.mark:
+                await self._put_in_force(resource, body)
+            self._taken[uid] = now
+
+    async def _put_in_force(self, resource: Resource, body: Body) -> None:
+        if resource is VIRTUAL_MACHINE and is_being_deleted(body):
+            await self._bury(body)
+        elif resource is VIRTUAL_MACHINE:
             await self._take_vm(body)
         elif resource is SYSTEM_CONFIG:
             await self._take_config(body)
         else:
             await self._take_cluster(body)
-        self.seen[uid] = mark
 
     async def drop(self, resource: Resource, body: Body) -> None:
         """Take a deleted object out."""
@@ -74,40 +126,69 @@ class Intake:
 
     async def drop_uid(self, resource: Resource, uid: str) -> None:
         """Take a deleted object out; a younger one for the same VM may have waited for that."""
-        self.seen.pop(uid, None)
-        async with self.engine.begin() as connection:
+        async with self._turn:
+            self._gone.add(uid)
+            self._taken.pop(uid, None)
             if resource is VIRTUAL_MACHINE:
-                gone = await mirror.tombstone(connection, [uid], await database_now(connection))
-                self.wants_resync = self.wants_resync or bool(gone)
+                await self._tombstone(uid)
             elif resource is SYSTEM_CONFIG:
-                await mirror.forget_config(connection, uid)
+                async with self.engine.begin() as connection:
+                    await mirror.forget_config(connection, uid)
             else:
-                await mirror.forget_cluster(connection, uid)
-        log.info("object_deleted", kind=resource.kind, uid=uid)
+                async with self.engine.begin() as connection:
+                    await mirror.forget_cluster(connection, uid)
+                self.clusters_changed.set()
+            log.info("object_deleted", kind=resource.kind, uid=uid)
+
+    async def _tombstone(self, uid: str) -> None:
+        self._refused.pop(uid, None)
+        async with self.engine.begin() as connection:
+            left = await mirror.tombstone(connection, [uid], await database_now(connection))
+        if left:
+            await self._take_again(list(self._refused.values()))
+
+    async def _take_again(self, names: list[tuple[str, str]]) -> None:
+        """Judge VirtualMachines anew whose surroundings have changed."""
+        for namespace, name in names:
+            try:
+                body = await self.kubernetes.get(VIRTUAL_MACHINE, namespace, name)
+            except KubernetesNotFound:
+                continue
+            except KubernetesError as error:
+                self.wants_listing()
+                log.warning("taken_again_later", name=name, error=str(error))
+                continue
+            await self._take_vm(body)
 
     # VirtualMachine
 
+    async def _bury(self, body: Body) -> None:
+        """Somebody deleted it, and somebody's finalizer keeps it for a while."""
+        await self._tombstone(body["metadata"]["uid"])
+        message = "it is being deleted: reports are stored, nothing is reset"
+        await self._refuse(body, ReadyReason.TOMBSTONED, message)
+
     async def _take_vm(self, body: Body) -> None:
-        key = _key(body)
+        key = key_of(body)
+        self._refused.pop(key.uid, None)
         try:
             spec = parse_virtual_machine(body["spec"])
         except InvalidSpec as error:
-            async with self.engine.begin() as connection:
-                await mirror.reject_vm(connection, key.uid, str(error))
-            await self._say(VIRTUAL_MACHINE, body, ReadyReason.INVALID_SPEC, str(error))
+            await self._reject(body, str(error))
             return
         async with self.engine.begin() as connection:
             now = await database_now(connection)
-            result = await mirror.mirror_vm(connection, _vm_object(key, spec, body), now)
+            result = await mirror.mirror_vm(connection, vm_object(key, spec, body), now)
             if not isinstance(result, Conflict):
                 await self._check_under_config(connection, result.vm_id, key, spec)
         match result:
             case Conflict(namespace, name):
+                self._refused[key.uid] = (key.namespace, key.name)
                 message = f"{namespace}/{name} stands for this VM already, and is older"
-                await self._say(VIRTUAL_MACHINE, body, ReadyReason.CONFLICT, message)
+                await self._refuse(body, ReadyReason.CONFLICT, message)
                 return
             case Displaced():
-                self.wants_resync = True
+                await self._take_again([(result.younger_namespace, result.younger_name)])
         log.info("mirrored", vm=result.vm_id, name=key.name, generation=key.generation)
         await self._take_annotation(result.vm_id, body)
 
@@ -118,7 +199,24 @@ class Intake:
         config = parse_system_config(await mirror.config_of(connection, vm_id))
         problems = spec.problems_under(config)
         if problems:
-            await mirror.reject_vm(connection, key.uid, "; ".join(map(str, problems)))
+            text = "; ".join(map(str, problems))
+            await mirror.reject_vm(connection, key.uid, key.generation, text)
+
+    async def _reject(self, body: Body, why: str) -> None:
+        """Refuse an invalid spec; where the object is mirrored, its row tells the projector."""
+        key = key_of(body)
+        async with self.engine.begin() as connection:
+            mirrored = await mirror.reject_vm(connection, key.uid, key.generation, why)
+        log.info("refused", name=key.name, reason=ReadyReason.INVALID_SPEC.value, why=why)
+        if not mirrored:
+            await self._refuse(body, ReadyReason.INVALID_SPEC, why)
+
+    async def _refuse(self, body: Body, reason: ReadyReason, message: str) -> None:
+        """Say in the status of an object that stands for no VM why that is so."""
+        meta = body["metadata"]
+        existing = (body.get("status") or {}).get("conditions", [])
+        status = refused_status((reason, message), meta["generation"], existing, datetime.now(UTC))
+        await self._write(VIRTUAL_MACHINE, body, status)
 
     async def _take_annotation(self, vm_id: int, body: Body) -> None:
         """A reset asked for by annotation: acts once for each value, and not when it is old."""
@@ -126,7 +224,7 @@ class Intake:
         asked = annotations.get(RESET_REQUESTED_ANNOTATION)
         if asked is None:
             return
-        moment = _moment(asked)
+        moment = moment_in(asked)
         async with self.engine.begin() as connection:
             now = await database_now(connection)
             if moment is None or abs(now - moment) > ANNOTATION_EXPIRES:
@@ -138,7 +236,9 @@ class Intake:
                 vm_id=vm_id,
                 source=Source.ANNOTATION,
                 actor=ANNOTATION_ACTOR,
-                reason=annotations.get(RESET_REASON_ANNOTATION, "asked for by annotation")[:500],
+                reason=annotations.get(RESET_REASON_ANNOTATION, "asked for by annotation")[
+                    :REASON_MAX
+                ],
                 request_key=f"annotation:{asked}",
             )
             result = await intents.request_manual(connection, request, now)
@@ -147,7 +247,7 @@ class Intake:
     # SystemConfig
 
     async def _take_config(self, body: Body) -> None:
-        key = _key(body)
+        key = key_of(body)
         try:
             spec = parse_system_config(body["spec"])
         except InvalidSpec as error:
@@ -159,15 +259,28 @@ class Intake:
         async with self.engine.begin() as connection:
             vms = await mirror.mirror_config(connection, key, spec, await database_now(connection))
         log.info("config_in_force", name=key.name, generation=key.generation, vms=vms)
-        extra = {"vms": vms, "effective": _in_words(spec)}
+        self.configs_changed.set()
+        extra = {"vms": vms, "effective": in_words(spec)}
         await self._say(
             SYSTEM_CONFIG, body, ReadyReason.IN_FORCE, "its VMs are judged by it", extra
         )
+        await self._recheck_overrides(key, spec)
+
+    async def _recheck_overrides(self, key: ObjectKey, spec: SystemConfigSpec) -> None:
+        """Judge VMs with a stale timeout of their own anew where what they may have has changed."""
+        place = (key.namespace, key.name)
+        allowed = 0 if spec.acknowledge_risk else spec.shortest_safe_timeout_ms
+        before, self._allowed[place] = self._allowed.get(place), allowed
+        if before is None or before == allowed:
+            return  # a listing takes all VMs after their SystemConfig
+        async with self.engine.connect() as connection:
+            overriding = await mirror.overriding(connection, *place)
+        await self._take_again(overriding)
 
     # ProxmoxCluster; its status is written by the task that looks at it
 
     async def _take_cluster(self, body: Body) -> None:
-        key = _key(body)
+        key = key_of(body)
         try:
             parse_proxmox_cluster(body["spec"])
         except InvalidSpec as error:
@@ -178,6 +291,7 @@ class Intake:
         async with self.engine.begin() as connection:
             await mirror.mirror_cluster(connection, key, body["spec"], None)
         log.info("cluster_in_force", name=key.name, generation=key.generation)
+        self.clusters_changed.set()
 
     async def _say(
         self,
@@ -188,21 +302,19 @@ class Intake:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         """Write Ready, and what belongs to it, into the status of an object."""
-        meta = body["metadata"]
-        ready = Condition(
-            ConditionType.READY,
-            ConditionStatus.TRUE if reason is ReadyReason.IN_FORCE else ConditionStatus.FALSE,
-            reason,
-            message,
-            datetime.now(UTC),
-            meta["generation"],
-        )
+        generation = body["metadata"]["generation"]
+        word = ConditionStatus.TRUE if reason is ReadyReason.IN_FORCE else ConditionStatus.FALSE
+        ready = Condition(ConditionType.READY, word, reason, message, datetime.now(UTC), generation)
         existing = (body.get("status") or {}).get("conditions", [])
         status = {
-            "observedGeneration": meta["generation"],
+            "observedGeneration": generation,
             "conditions": merge_condition(existing, ready),
             **(extra or {}),
         }
+        await self._write(resource, body, status)
+
+    async def _write(self, resource: Resource, body: Body, status: Mapping[str, Any]) -> None:
+        meta = body["metadata"]
         try:
             await self.kubernetes.patch_status(
                 resource, meta["namespace"], meta["name"], status, meta["uid"]
@@ -210,67 +322,7 @@ class Intake:
         except KubernetesNotFound:
             return
         except KubernetesError as error:
+            self.wants_listing()
             log.warning(
                 "status_not_written", kind=resource.kind, name=meta["name"], error=str(error)
             )
-
-
-def _fingerprint(body: Body) -> Fingerprint:
-    meta = body["metadata"]
-    annotations = meta.get("annotations") or {}
-    return (
-        meta["generation"],
-        tuple(sorted((meta.get("labels") or {}).items())),
-        annotations.get(RESET_REQUESTED_ANNOTATION),
-        meta.get("deletionTimestamp"),
-    )
-
-
-def _key(body: Body) -> ObjectKey:
-    meta = body["metadata"]
-    return ObjectKey(
-        namespace=meta["namespace"],
-        name=meta["name"],
-        uid=meta["uid"],
-        generation=meta["generation"],
-        created_at=datetime.fromisoformat(meta["creationTimestamp"]),
-    )
-
-
-def _vm_object(key: ObjectKey, spec: VirtualMachineSpec, body: Body) -> VmObject:
-    paused, own = spec.paused, spec.overrides
-    return VmObject(
-        key=key,
-        cluster=spec.cluster_ref.name,
-        config=spec.config_ref.name,
-        vmid=spec.vmid,
-        hostname=spec.hostname,
-        proxmox_name=spec.proxmox_name,
-        stale_timeout=own.stale_timeout,
-        cpu_threshold=own.cpu_threshold,
-        ram_threshold=own.ram_threshold,
-        max_attempts=spec.remediation.max_attempts,
-        enabled=spec.remediation.enabled,
-        steps=tuple(step.value for step in spec.remediation.steps),
-        paused_reason=None if paused is None else paused.reason,
-        paused_until=None if paused is None else paused.until,
-        labels=body["metadata"].get("labels") or {},
-    )
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
-
-
-def _in_words(spec: SystemConfigSpec) -> str:
-    """Say what is in force in one line, for `kubectl get`."""
-    resets = "off" if not spec.auto_reset_enabled else "dry run" if spec.dry_run else "on"
-    seconds = spec.stale_timeout_ms / 1000
-    return (
-        f"down after {seconds:g} s; automatic resets {resets}, at most {spec.max_reset_attempts};"
-        f" warning above {spec.cpu_threshold:g} % CPU or {spec.ram_threshold:g} % RAM"
-    )

@@ -15,11 +15,16 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from defib_core.config.resources import GROUP, VERSION, Resource
+from defib_core.config.settings import SettingsError
 
 REQUEST_SECONDS = 15
 PAGE = 500
+PROBE_SECONDS = 3
+SECRET_SECONDS = 3
+"""The sweep may wait for it: a token that is known already is used where it takes longer."""
+FIELD_MANAGER = "defib-operator"
 MERGE_PATCH = "application/merge-patch+json"
-NOT_FOUND, CONFLICT = 404, 409
+BAD_REQUEST, NOT_FOUND, CONFLICT, UNPROCESSABLE = 400, 404, 409, 422
 
 Object = Mapping[str, Any]
 
@@ -30,6 +35,11 @@ class KubernetesError(Exception):
     def __init__(self, what: str, status: int | None, text: str) -> None:
         super().__init__(f"{what}: {text}")
         self.status = status
+
+    @property
+    def is_final(self) -> bool:
+        """True where asking the same again would bring the same answer."""
+        return self.status in (BAD_REQUEST, NOT_FOUND, UNPROCESSABLE)
 
 
 class KubernetesNotFound(KubernetesError):
@@ -59,10 +69,8 @@ async def _configuration(kubeconfig: Path | None) -> client.Configuration:
             )
     except (config.ConfigException, OSError) as error:
         where = "the pod's service account" if kubeconfig is None else str(kubeconfig)
-        raise KubernetesError(
-            f"cannot read {where}",
-            None,
-            f"{error}. Outside a pod set DEFIB_KUBECONFIG to a kubeconfig file",
+        raise SettingsError(
+            f"cannot read {where}: {error}. Outside a pod set DEFIB_KUBECONFIG to a kubeconfig file"
         ) from error
     return settings
 
@@ -107,12 +115,19 @@ class Kubernetes:
 
     async def probe(self, resource: Resource, namespace: str | None) -> None:
         """Hear the API: a listing of at most one object."""
-        await self._call(f"list {resource.plural}", self._list, resource, namespace, None, 1)
+        await self._call(
+            f"list {resource.plural}", self._list, resource, namespace, None, 1, PROBE_SECONDS
+        )
 
     def _list(
-        self, resource: Resource, namespace: str | None, token: str | None, limit: int = PAGE
+        self,
+        resource: Resource,
+        namespace: str | None,
+        token: str | None,
+        limit: int = PAGE,
+        seconds: float = REQUEST_SECONDS,
     ) -> Any:  # noqa: ANN401 - the library's own
-        paging: dict[str, Any] = {"limit": limit, "_request_timeout": REQUEST_SECONDS}
+        paging: dict[str, Any] = {"limit": limit, "_request_timeout": seconds}
         if token:
             paging["_continue"] = token
         where = (GROUP, VERSION)
@@ -152,6 +167,7 @@ class Kubernetes:
                 resource.plural,
                 name,
                 {"metadata": {"uid": uid}, "status": status},
+                field_manager=FIELD_MANAGER,
                 _content_type=MERGE_PATCH,
                 _request_timeout=REQUEST_SECONDS,
             )
@@ -170,6 +186,7 @@ class Kubernetes:
                 namespace,
                 resource.plural,
                 body,
+                field_manager=FIELD_MANAGER,
                 _request_timeout=REQUEST_SECONDS,
             ),
         )
@@ -181,7 +198,7 @@ class Kubernetes:
             self._core.read_namespaced_secret,
             name,
             namespace,
-            _request_timeout=REQUEST_SECONDS,
+            _request_timeout=SECRET_SECONDS,
         )
         return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
 
@@ -192,6 +209,7 @@ class Kubernetes:
             self._events.create_namespaced_event,
             namespace,
             body,
+            field_manager=FIELD_MANAGER,
             _request_timeout=REQUEST_SECONDS,
         )
 
@@ -201,7 +219,7 @@ class Kubernetes:
         except ApiException as error:
             raise _translate(what, error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KubernetesError(what, None, f"cannot be reached: {error!r}") from error
+            raise KubernetesError(what, None, f"no answer: {error!r}") from error
 
 
 def _translate(what: str, error: ApiException) -> KubernetesError:

@@ -12,11 +12,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.store import lease
+from defib_core.store.failures import DATABASE_ERRORS, explain
 
 log = structlog.get_logger(__name__)
 
 MARGIN = 0.75
 """The part of the lease for which leadership is believed."""
+STANDBY_TRIES_EVERY = timedelta(seconds=1)
+RELEASED_WITHIN = timedelta(seconds=2)
 
 
 class NotLeading(Exception):
@@ -32,6 +35,7 @@ class Leadership:
         self._duration = duration
         self._epoch: int | None = None
         self._believed_until = 0.0
+        self._is_lost = False
 
     @property
     def leads(self) -> bool:
@@ -49,24 +53,45 @@ class Leadership:
         """Take the lease when it is free, and renew it for as long as this runs."""
         while True:
             await self._try()
-            await asyncio.sleep(self._duration.total_seconds() / 4)
+            pause = self._duration / 4 if self.leads else STANDBY_TRIES_EVERY
+            await asyncio.sleep(min(pause, self._duration / 4).total_seconds())
 
     async def _try(self) -> None:
         asked = asyncio.get_running_loop().time()
         limit = self._duration.total_seconds() / 2
-        async with asyncio.timeout(limit), self._engine.begin() as connection:
-            epoch = await lease.take_or_renew(connection, self._identity, self._duration)
+        try:
+            async with asyncio.timeout(limit), self._engine.begin() as connection:
+                epoch = await lease.take_or_renew(connection, self._identity, self._duration)
+        except (TimeoutError, OSError, *DATABASE_ERRORS) as error:
+            self._note_loss(error)
+            return
+        self._is_lost = False
+        self._note(epoch)
+        self._epoch = epoch
+        self._believed_until = asked + self._duration.total_seconds() * MARGIN
+
+    def _note(self, epoch: int | None) -> None:
         if epoch is not None and epoch != self._epoch:
             log.info("leading", identity=self._identity, epoch=epoch)
         if epoch is None and self._epoch is not None:
             log.warning("no_longer_leading", identity=self._identity)
-        self._epoch = epoch
-        self._believed_until = asked + self._duration.total_seconds() * MARGIN
+
+    def _note_loss(self, error: Exception) -> None:
+        """Say once that the lease cannot be renewed; it is believed to its end, and no longer."""
+        if not self._is_lost:
+            log.warning("lease_not_renewed", identity=self._identity, error=explain(error))
+        self._is_lost = True
 
     async def release(self) -> None:
-        """Give the lease back on an orderly end."""
+        """Give the lease back on an orderly end; where that fails it runs out by itself."""
         epoch, self._epoch = self._epoch, None
-        if epoch is not None:
-            async with self._engine.begin() as connection:
+        if epoch is None:
+            return
+        limit = RELEASED_WITHIN.total_seconds()
+        try:
+            async with asyncio.timeout(limit), self._engine.begin() as connection:
                 await lease.release(connection, self._identity, epoch)
-            log.info("lease_released", identity=self._identity, epoch=epoch)
+        except (TimeoutError, OSError, *DATABASE_ERRORS) as error:
+            log.warning("lease_not_released", identity=self._identity, error=explain(error))
+            return
+        log.info("lease_released", identity=self._identity, epoch=epoch)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from defib_core.config.logs import configure_logging
 from defib_core.config.settings import OperatorSettings
 from defib_core.store.engine import make_engine
-from defib_operator.cluster_watch import LOOK_EVERY, ClusterWatch
+from defib_operator.cluster_watch import ClusterWatch
 from defib_operator.clusters import KubernetesClients
 from defib_operator.events import Recorder
+from defib_operator.fleets import Fleets
 from defib_operator.housekeeping import EVERY, Housekeeping
 from defib_operator.intake import Intake
 from defib_operator.kube import connect
@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_BUDGET = timedelta(seconds=8)
 REGISTER_EVERY = timedelta(seconds=3)
+COUNT_EVERY = timedelta(seconds=3)
 
 
 def run(settings: OperatorSettings) -> None:
@@ -45,9 +46,8 @@ def run(settings: OperatorSettings) -> None:
 
 
 async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
-    """Run every loop until `stop` is set, then give the lease back."""
-    take_signals = _taker_of_signals(stop)
-    take_signals()
+    """Run every loop until `stop` is set or a signal asks for it, then give the lease back."""
+    _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         parts = await _assemble(settings, stack)
         probes = Probes(
@@ -59,7 +59,7 @@ async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
         )
         stack.push_async_callback((await probes.start()).cleanup)
         log.info("operator_started", namespace=parts.namespace or "all")
-        await supervise(_loops(parts, stop.set, take_signals), stop)
+        await supervise(_loops(parts), stop)
         log.info("operator_stopping")
 
 
@@ -74,6 +74,7 @@ class _Parts:
     pipeline: Pipeline
     projector: Projector
     registrar: Registrar
+    fleets: Fleets
     housekeeping: Housekeeping
 
 
@@ -90,47 +91,53 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
     stack.push_async_callback(leadership.release)
     hearing = Hearing()
     namespace = None if settings.cluster_wide else settings.namespace
-    clusters = ClusterWatch(engine, clients, kubernetes, leadership, Looker(LOOK_BUDGET))
+    intake = Intake(engine, kubernetes)
+    clusters = ClusterWatch(
+        engine,
+        clients,
+        kubernetes,
+        leadership,
+        Looker(LOOK_BUDGET),
+        changed=intake.clusters_changed,
+    )
     return _Parts(
         engine=engine,
         namespace=namespace,
         leadership=leadership,
-        watching=Watching(
-            engine, kubernetes, Intake(engine, kubernetes), leadership, hearing, namespace
-        ),
+        watching=Watching(engine, kubernetes, intake, leadership, hearing, namespace),
         clusters=clusters,
-        sweeping=Sweeping(engine, Sweep(engine, leadership, clusters, hearing), settings.namespace),
+        sweeping=Sweeping(
+            engine,
+            Sweep(engine, leadership, clusters, hearing),
+            settings.namespace,
+            intake.configs_changed,
+        ),
         pipeline=Pipeline(
             engine, leadership, eyes=clusters, ears=hearing, client_of=clusters.client_of
         ),
         projector=Projector(engine, leadership, kubernetes, Recorder(kubernetes, identity)),
         registrar=Registrar(engine, leadership, kubernetes),
+        fleets=Fleets(engine, kubernetes, leadership),
         housekeeping=Housekeeping(engine, leadership),
     )
 
 
-def _loops(
-    parts: _Parts, stop: Callable[[], None], take_signals: Callable[[], None]
-) -> list[Loop]:
+def _loops(parts: _Parts) -> list[Loop]:
     return [
         Loop("lease", parts.leadership.keep),
-        Loop("kopf", lambda: parts.watching.watch(stop, take_signals)),
+        Loop("kopf", parts.watching.watch),
         Loop("listen", parts.watching.listen),
         Loop("sweep", parts.sweeping.run),
         Loop("pipeline", parts.pipeline.run),
         Loop("projector", parts.projector.run),
-        Loop("clusters", lambda: every(LOOK_EVERY, parts.clusters.look_around)),
+        Loop("clusters", parts.clusters.run),
         Loop("registrar", lambda: every(REGISTER_EVERY, parts.registrar.register)),
+        Loop("fleets", lambda: every(COUNT_EVERY, parts.fleets.count)),
         Loop("housekeeping", lambda: every(EVERY, parts.housekeeping.keep_house)),
     ]
 
 
-def _taker_of_signals(stop: asyncio.Event) -> Callable[[], None]:
-    """Make SIGTERM and SIGINT end the operator; called again whenever kopf has had them."""
+def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
-
-    def take() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-
-    return take
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)

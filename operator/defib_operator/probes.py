@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from defib_core.config.settings import SettingsError
 from defib_operator.leadership import Leadership
 
 SWEEP_OVERDUE = timedelta(seconds=120)
@@ -50,7 +51,14 @@ class Probes:
         app.router.add_get("/readyz", self._readyz)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, self.host, self.port).start()
+        try:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise SettingsError(
+                f"cannot listen on {self.host}:{self.port} ({error.strerror});"
+                " choose another DEFIB_PROBE_PORT"
+            ) from error
         return runner
 
     async def _livez(self, _: web.Request) -> web.Response:

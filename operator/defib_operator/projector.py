@@ -5,6 +5,7 @@ Writes on change, never on each heartbeat. What fails is queued again; what is g
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,9 @@ IDLE = timedelta(milliseconds=300)
 AFTER_TROUBLE = timedelta(seconds=2)
 PASSING = ("lastHeartbeat", "cpuPercent", "ramPercent")
 """Figures that are written along with a change, and are none themselves."""
+
+Written = Mapping[str, Any] | KubernetesError | None
+"""The status written; why it was not; or None where there was nothing to write."""
 
 
 class Projector:
@@ -58,17 +62,19 @@ class Projector:
                 return None
             now = await database_now(connection)
             found = await projection.statuses(connection, queued.vm_ids)
-        gate = asyncio.Semaphore(AT_A_TIME)
-        written = await asyncio.gather(*(self._write(one, gate, now) for one in found))
+        batch = _Batch(self._kubernetes, now)
+        written = await asyncio.gather(*(batch.write(one) for one in found))
         return await self._settle(queued, list(zip(found, written, strict=True)), now)
 
     async def _settle(
-        self,
-        queued: Queued,
-        written: list[tuple[VmStatus, Mapping[str, Any] | KubernetesError | None]],
-        now: datetime,
+        self, queued: Queued, written: list[tuple[VmStatus, Written]], now: datetime
     ) -> int:
-        failed = [one.vm_id for one, result in written if isinstance(result, KubernetesError)]
+        failures = [(one, result) for one, result in written if isinstance(result, KubernetesError)]
+        # Refused for good: the next change of the VM tries again.
+        failed = [one.vm_id for one, error in failures if not error.is_final]
+        if failures:
+            one, error = failures[0]
+            log.warning("status_not_written", vm=one.vm_id, vms=len(failures), error=str(error))
         async with self._engine.begin() as connection:
             await projection.settle(connection, queued, failed)
             for one, result in written:
@@ -80,25 +86,37 @@ class Projector:
                     await self._events.post(one, event, now)
         return len(failed)
 
-    async def _write(
-        self, one: VmStatus, gate: asyncio.Semaphore, now: datetime
-    ) -> Mapping[str, Any] | KubernetesError | None:
-        """Write one status; None where there is nothing new, or no object any more."""
+
+@dataclass(slots=True)
+class _Batch:
+    """Writes some statuses, a few at a time; once the API does not answer, no more of them."""
+
+    kubernetes: Kubernetes
+    now: datetime
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_A_TIME))
+    away: KubernetesError | None = None
+
+    async def write(self, one: VmStatus) -> Written:
+        """Write one status, where there is something new to say."""
         before = one.written or {}
-        after = status_of(one, before.get("conditions", []), now)
+        after = status_of(one, before.get("conditions", []), self.now)
         if _substance(before) == _substance(after):
             return None
-        async with gate:
-            try:
-                await self._kubernetes.patch_status(
-                    VIRTUAL_MACHINE, one.namespace, one.name, after, one.uid
-                )
-            except KubernetesNotFound:
-                return None
-            except KubernetesError as error:
-                log.warning("status_not_written", vm=one.vm_id, error=str(error))
-                return error
-        return after
+        async with self.gate:
+            return self.away or await self._patch(one, after)
+
+    async def _patch(self, one: VmStatus, status: Mapping[str, Any]) -> Written:
+        try:
+            await self.kubernetes.patch_status(
+                VIRTUAL_MACHINE, one.namespace, one.name, status, one.uid
+            )
+        except KubernetesNotFound:
+            return None
+        except KubernetesError as error:
+            if error.status is None:
+                self.away = error
+            return error
+        return status
 
 
 def _substance(status: Mapping[str, Any]) -> dict[str, Any]:

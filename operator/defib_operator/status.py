@@ -21,6 +21,17 @@ Shape = dict[str, Any]
 Why = tuple[str, str]
 """A reason's word, and the sentence for people."""
 YES, NO = ConditionStatus.TRUE, ConditionStatus.FALSE
+OF_THE_GUEST = (
+    "health",
+    "hostname",
+    "node",
+    "lastHeartbeat",
+    "cpuPercent",
+    "ramPercent",
+    "resetAttempts",
+    "resetPending",
+    "lastReset",
+)
 
 
 def status_of(one: VmStatus, existing: Sequence[Mapping[str, Any]], now: datetime) -> Shape:
@@ -43,15 +54,39 @@ def status_of(one: VmStatus, existing: Sequence[Mapping[str, Any]], now: datetim
     }
 
 
+def refused_status(
+    why: Why, generation: int, existing: Sequence[Mapping[str, Any]], now: datetime
+) -> Shape:
+    """Build the status of an object that stands for no VM: nothing is said of any guest."""
+    unknown, elsewhere = ConditionStatus.UNKNOWN, "Ready says why"
+    conditions: list[Shape] = [dict(condition) for condition in existing]
+    for kind, word, (reason, message) in (
+        (ConditionType.READY, NO, why),
+        (ConditionType.HEALTHY, unknown, (HealthyReason.NOT_MONITORED, elsewhere)),
+        (ConditionType.REMEDIATION_ALLOWED, NO, (why[0], elsewhere)),
+    ):
+        condition = Condition(kind, word, str(reason), message, now, generation)
+        conditions = merge_condition(conditions, condition)
+    cleared = dict.fromkeys(OF_THE_GUEST)
+    return {**cleared, "observedGeneration": generation, "conditions": conditions}
+
+
 def ready(one: VmStatus, now: datetime) -> Condition:
     """Say whether the spec is accepted and the VM monitored."""
-    if one.rejected is not None:
-        return _is(one, ConditionType.READY, NO, (one.rejected, one.rejected_message or ""), now)
-    if not one.cluster_known:
-        message = f"there is no ProxmoxCluster {one.cluster} in this namespace; apply one"
-        return _is(one, ConditionType.READY, NO, (ReadyReason.CLUSTER_NOT_FOUND, message), now)
+    refused = _not_ready(one)
+    if refused is not None:
+        return _is(one, ConditionType.READY, NO, refused, now)
     why = (ReadyReason.MONITORED, "its heartbeats are watched")
     return _is(one, ConditionType.READY, YES, why, now)
+
+
+def _not_ready(one: VmStatus) -> Why | None:
+    if one.rejected is not None:
+        return one.rejected, one.rejected_message or ""
+    if not one.cluster_known:
+        message = f"there is no ProxmoxCluster {one.cluster} in this namespace; apply one"
+        return ReadyReason.CLUSTER_NOT_FOUND, message
+    return None
 
 
 def healthy(one: VmStatus, now: datetime) -> Condition:
@@ -83,6 +118,9 @@ def remediation(one: VmStatus, now: datetime) -> Condition:
 def _not_allowed(one: VmStatus, now: datetime) -> Why | None:
     if one.reset_pending:
         return RemediationReason.RESET_PENDING, "a reset was sent; a heartbeat is awaited"
+    refused = _not_ready(one)
+    if refused is not None:
+        return refused[0], "Ready says why"
     if one.hold_reason is not None:
         return one.hold_reason, one.hold_message or ""
     paused = one.paused_until is None or now < one.paused_until

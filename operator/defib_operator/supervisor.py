@@ -11,10 +11,17 @@ from datetime import timedelta
 
 import structlog
 
+from defib_core.store.failures import explain, is_away
+from defib_operator.kube import KubernetesError
+from defib_operator.leadership import NotLeading
+
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = timedelta(seconds=1)
-LONGEST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(seconds=5)
+"""Short: what a loop waits for after an outage, everybody waits for."""
+FINE_AFTER = timedelta(seconds=30)
+"""A loop that ran this long begins with a short pause again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,16 @@ async def _keep(loop: Loop) -> None:
         try:
             await loop.run()
             log.warning("loop_ended", loop=loop.name)
-        except Exception:
-            log.exception("loop_failed", loop=loop.name, again_in=pause.total_seconds())
-        if clock.time() - started > LONGEST_PAUSE.total_seconds():
+        except NotLeading:
+            log.info("loop_waits_to_lead", loop=loop.name)
+        except KubernetesError as error:
+            log.warning("loop_waits", loop=loop.name, error=str(error))
+        except Exception as error:
+            if is_away(error):
+                log.warning("loop_waits", loop=loop.name, error=explain(error))
+            else:
+                log.exception("loop_failed", loop=loop.name, again_in=pause.total_seconds())
+        if clock.time() - started > FINE_AFTER.total_seconds():
             pause = FIRST_PAUSE
         await asyncio.sleep(pause.total_seconds())
         pause = min(pause * 2, LONGEST_PAUSE)

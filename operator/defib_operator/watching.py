@@ -6,7 +6,6 @@ The listing finds what the watch missed while away, above all deletions.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,15 +24,20 @@ from defib_core.config.resources import (
     Resource,
 )
 from defib_core.store import mirror
+from defib_core.store.failures import DATABASE_ERRORS, explain, is_away
+from defib_operator.bodies import Body
 from defib_operator.intake import Intake
-from defib_operator.kube import Kubernetes
+from defib_operator.kopf_thread import run_kopf
+from defib_operator.kube import Kubernetes, KubernetesError
 from defib_operator.leadership import Leadership
 from defib_operator.nullstorage import NoDiffBase, NoProgress
 
 log = structlog.get_logger(__name__)
 
 FULL_LISTING_EVERY = timedelta(minutes=10)
-LISTEN_EVERY = timedelta(seconds=10)
+LISTEN_EVERY = timedelta(seconds=1)
+"""Shorter than `safety.controlPlaneStaleSeconds` can be set."""
+AFTER_TROUBLE = timedelta(seconds=2)
 LIST_ORDER = (PROXMOX_CLUSTER, SYSTEM_CONFIG, VIRTUAL_MACHINE)
 """What VMs refer to comes first."""
 
@@ -75,87 +79,122 @@ class Watching:
         self._namespace = namespace
         self._listed_as: int | None = None
         self._listed_at = 0.0
+        self._is_heard = True
 
-    async def watch(self, stop: Callable[[], None], take_signals: Callable[[], None]) -> None:
-        """Run kopf until it ends; the supervisor starts it again.
-
-        kopf takes SIGTERM and SIGINT for itself while it runs, and ends without an error on either:
-        then the whole operator is to stop.
-        """
+    async def watch(self) -> None:
+        """Run kopf until it ends; the supervisor starts it again."""
         registry = kopf.OperatorRegistry()
         kopf.on.startup(registry=registry)(_configure)
         kopf.on.login(registry=registry)(self._login)
+        home = asyncio.get_running_loop()
         for resource in RESOURCES:
             kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)(
-                self._handler(resource)
+                self._handler(resource, home)
             )
-        try:
-            await kopf.operator(
-                registry=registry,
-                standalone=True,
-                clusterwide=self._namespace is None,
-                namespaces=[] if self._namespace is None else [self._namespace],
-            )
-        finally:
-            take_signals()
-        stop()
+        await run_kopf(registry, self._namespace)
 
     async def _login(self, **_: object) -> kopf.ConnectionInfo:
         return self._kubernetes.login()
 
-    def _handler(self, resource: Resource) -> Callable[..., Any]:
+    def _handler(self, resource: Resource, home: asyncio.AbstractEventLoop) -> Callable[..., Any]:
         async def on_event(event: kopf.RawEvent, **_: object) -> None:
-            self._hearing.note()
-            if not self._leadership.leads:
-                return
-            body = event["object"]
-            if event["type"] == "DELETED":
+            gone = event["type"] == "DELETED"
+            heard = self._hear(resource, event["object"], gone=gone)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(heard, home))
+
+        return on_event
+
+    async def _hear(self, resource: Resource, body: Body, *, gone: bool) -> None:
+        """Take one event in. What cannot be taken now is found by the next listing."""
+        self._hearing.note()
+        if not self._leadership.leads:
+            return
+        try:
+            if gone:
                 await self._intake.drop(resource, body)
             else:
                 await self._intake.take(resource, body)
-
-        return on_event
+        except DATABASE_ERRORS as error:
+            self._intake.wants_listing()
+            log.warning("event_waits_for_listing", kind=resource.kind, error=explain(error))
 
     async def listen(self) -> None:
         """Hear the API now and then, and list everything where that is due."""
         while True:
+            fine = await self._probe()
+            if fine and self._leadership.leads and self._is_due():
+                fine = await self._list()
+            pause = LISTEN_EVERY if fine else AFTER_TROUBLE
+            await asyncio.sleep(pause.total_seconds())
+
+    async def _probe(self) -> bool:
+        try:
             await self._kubernetes.probe(SYSTEM_CONFIG, self._namespace)
-            self._hearing.note()
-            if self._leadership.leads and self._is_due():
-                await self.list_everything()
-            await asyncio.sleep(LISTEN_EVERY.total_seconds() if self._listed_as else 1)
+        except KubernetesError as error:
+            if self._is_heard:
+                log.warning("kubernetes_away", error=str(error))
+            self._is_heard = False
+            return False
+        if not self._is_heard:
+            log.info("kubernetes_back")
+        self._is_heard = True
+        self._hearing.note()
+        return True
 
     def _is_due(self) -> bool:
-        since = time.monotonic() - self._listed_at
+        since = asyncio.get_running_loop().time() - self._listed_at
         overdue = since > FULL_LISTING_EVERY.total_seconds()
         new_leader = self._listed_as != self._leadership.epoch
-        return new_leader or overdue or self._intake.wants_resync
+        return new_leader or overdue or self._intake.listing_wanted
+
+    async def _list(self) -> bool:
+        try:
+            await self.list_everything()
+        except (KubernetesError, *DATABASE_ERRORS) as error:
+            self._intake.wants_listing()
+            log.warning("listing_failed", error=str(error).partition("\n")[0])
+            return False
+        return True
 
     async def list_everything(self) -> None:
         """Take in every object there is, and take out those that are gone."""
-        epoch, began = self._leadership.epoch, time.monotonic()
-        self._intake.wants_resync = False
-        self._intake.seen.clear()
-        present: dict[Resource, set[str]] = {}
-        for resource in LIST_ORDER:
-            present[resource] = set()
-            async for body in self._kubernetes.list_page(resource, self._namespace):
-                present[resource].add(body["metadata"]["uid"])
-                await self._intake.take(resource, body)
+        clock = asyncio.get_running_loop()
+        epoch, began = self._leadership.epoch, clock.time()
+        self._intake.begin_listing()
+        # Known before it is listed: what is created meanwhile must not look gone.
         async with self._engine.connect() as connection:
             known = {
                 resource: await mirror.known_uids(connection, resource, self._namespace)
                 for resource in LIST_ORDER
             }
+        listed = {resource: await self._take_all(resource) for resource in LIST_ORDER}
         for resource in LIST_ORDER:
-            for uid in known[resource] - present[resource]:
+            for uid in known[resource] - listed[resource]:
                 await self._intake.drop_uid(resource, uid)
-        self._listed_as, self._listed_at = epoch, time.monotonic()
+        self._listed_as, self._listed_at = epoch, clock.time()
         log.info(
             "listed_everything",
-            vms=len(present[VIRTUAL_MACHINE]),
-            seconds=round(time.monotonic() - began, 1),
+            vms=len(listed[VIRTUAL_MACHINE]),
+            seconds=round(clock.time() - began, 1),
         )
+
+    async def _take_all(self, resource: Resource) -> set[str]:
+        """Take in all objects of a kind; return their uids."""
+        present: set[str] = set()
+        async for body in self._kubernetes.list_page(resource, self._namespace):
+            self._hearing.note()
+            present.add(body["metadata"]["uid"])
+            await self._take_one(resource, body)
+        return present
+
+    async def _take_one(self, resource: Resource, body: Body) -> None:
+        """Take one object in; a fault of ours in one must not keep all others out."""
+        try:
+            await self._intake.take(resource, body)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("object_not_taken", kind=resource.kind, name=body["metadata"]["name"])
 
 
 async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
@@ -165,10 +204,11 @@ async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
     settings.persistence.progress_storage = NoProgress()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.process.ultimate_exiting_timeout = None
     settings.queueing.idle_timeout = 0.05
     settings.watching.chunk_size = 500
     settings.watching.connect_timeout = 5
     settings.watching.reconnect_backoff = 1.0
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = (1, 2, 5, 10, *([30] * 20))
+    settings.networking.error_backoffs = (1, 2, 3, *([5] * 20))

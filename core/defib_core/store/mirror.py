@@ -89,7 +89,7 @@ ON CONFLICT (namespace, name) DO NOTHING
 """)
 IDS = text("""
 SELECT c.id AS cluster_id, s.id AS config_id,
-       s.uid IS NULL AND s.name <> 'default' AS config_missing
+       s.observed_generation IS NULL AND s.name <> 'default' AS config_missing
 FROM proxmox_cluster c, system_config s
 WHERE c.namespace = :namespace AND c.name = :cluster
   AND s.namespace = :namespace AND s.name = :config
@@ -195,10 +195,16 @@ SELECT c.spec FROM system_config c JOIN vm v ON v.config_id = c.id WHERE v.id = 
 """)
 REJECT_VM = text("""
 WITH rejected AS (
-    UPDATE vm SET rejected = 'InvalidSpec', rejected_message = :message WHERE uid = :uid
+    UPDATE vm SET rejected = 'InvalidSpec', rejected_message = :message, generation = :generation
+    WHERE uid = :uid
     RETURNING id
 )
-INSERT INTO status_outbox (vm_id) SELECT id FROM rejected
+INSERT INTO status_outbox (vm_id) SELECT id FROM rejected RETURNING vm_id
+""")
+OVERRIDING = text("""
+SELECT v.namespace, v.name FROM vm v JOIN system_config c ON c.id = v.config_id
+WHERE c.namespace = :namespace AND c.name = :name
+  AND v.uid IS NOT NULL AND v.stale_timeout_override IS NOT NULL
 """)
 
 
@@ -311,9 +317,21 @@ async def config_of(connection: AsyncConnection, vm_id: int) -> Mapping[str, Any
     return spec
 
 
-async def reject_vm(connection: AsyncConnection, uid: str, message: str) -> None:
-    """A mirrored VirtualMachine has become invalid: its VM is watched, and not reset."""
-    await connection.execute(REJECT_VM, {"uid": uid, "message": message})
+async def reject_vm(connection: AsyncConnection, uid: str, generation: int, message: str) -> bool:
+    """A mirrored VirtualMachine has become invalid: its VM is watched, and not reset.
+
+    False where the object is not mirrored.
+    """
+    bound = {"uid": uid, "generation": generation, "message": message}
+    return (await connection.execute(REJECT_VM, bound)).first() is not None
+
+
+async def overriding(
+    connection: AsyncConnection, namespace: str, name: str
+) -> list[tuple[str, str]]:
+    """Name the objects under a SystemConfig that have a stale timeout of their own."""
+    rows = await connection.execute(OVERRIDING, {"namespace": namespace, "name": name})
+    return [(row.namespace, row.name) for row in rows]
 
 
 UPSERT_CONFIG = text("""
@@ -342,6 +360,12 @@ WITH accepted AS (
 )
 INSERT INTO status_outbox (vm_id) SELECT id FROM accepted
 """)
+# What a status says of remediation comes from the spec too.
+QUEUE_FLEET = text("""
+INSERT INTO status_outbox (vm_id)
+SELECT v.id FROM vm v JOIN system_config c ON c.id = v.config_id
+WHERE v.config_id = :config_id AND v.uid IS NOT NULL AND c.changed_at = :now
+""")
 VMS_OF_CONFIG = text(
     "SELECT count(*) FROM vm WHERE config_id = :config_id AND tombstoned_at IS NULL"
 )
@@ -361,6 +385,7 @@ async def mirror_config(
     config_id = int(written.scalar_one())
     await connection.execute(REFRESH_CONFIG, {"config_id": config_id, "now": now})
     await connection.execute(ACCEPT_VMS, {"config_id": config_id})
+    await connection.execute(QUEUE_FLEET, {"config_id": config_id, "now": now})
     return int((await connection.execute(VMS_OF_CONFIG, {"config_id": config_id})).scalar_one())
 
 
@@ -378,6 +403,11 @@ async def forget_config(connection: AsyncConnection, uid: str) -> None:
 
 
 UPSERT_CLUSTER = text("""
+WITH queued AS (
+    INSERT INTO status_outbox (vm_id)
+    SELECT v.id FROM vm v JOIN proxmox_cluster c ON c.id = v.cluster_id
+    WHERE c.namespace = :namespace AND c.name = :name AND c.spec IS NULL AND v.uid IS NOT NULL
+)
 INSERT INTO proxmox_cluster (namespace, name, uid, generation, spec, invalid)
 VALUES (:namespace, :name, :uid, :generation, :spec, :invalid)
 ON CONFLICT (namespace, name) DO UPDATE SET
@@ -386,7 +416,15 @@ ON CONFLICT (namespace, name) DO UPDATE SET
 RETURNING id
 """).bindparams(bindparam("spec", type_=JSONB(none_as_null=True)))
 DELETE_CLUSTER = text("""
-UPDATE proxmox_cluster SET uid = NULL, spec = NULL, reachable = NULL WHERE uid = :uid RETURNING id
+WITH deleted AS (
+    UPDATE proxmox_cluster SET uid = NULL, spec = NULL, reachable = NULL WHERE uid = :uid
+    RETURNING id
+),
+queued AS (
+    INSERT INTO status_outbox (vm_id)
+    SELECT v.id FROM vm v JOIN deleted ON deleted.id = v.cluster_id WHERE v.uid IS NOT NULL
+)
+SELECT id FROM deleted
 """)
 
 

@@ -14,12 +14,13 @@ from defib_core.domain.states import State
 
 @dataclass(frozen=True, slots=True)
 class LastReset:
-    """The newest reset that was sent, or dry-run."""
+    """The newest reset that was sent, or dry-run, or that a person asked for in vain."""
 
     at: datetime
     reason: str
     outcome: str
     upid: str | None
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,10 @@ SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.no
     (g.spec ->> 'autoResetEnabled')::bool AS auto_reset_enabled,
     h.reason AS hold_reason, h.message AS hold_message,
     (SELECT to_jsonb(r) FROM (
-        SELECT coalesce(sent_at, requested_at) AS at, reason, phase AS outcome, upid
-        FROM reset_history WHERE vm_id = v.id AND (sent_at IS NOT NULL OR phase = 'dry_run')
+        SELECT requested_at AS at, reason, phase AS outcome, upid, error
+        FROM reset_history WHERE vm_id = v.id
+          AND (sent_at IS NOT NULL OR phase = 'dry_run'
+               OR (phase = 'cancelled' AND source <> 'auto'))
         ORDER BY id DESC LIMIT 1) r) AS last_reset,
     (SELECT to_jsonb(t) FROM (
         SELECT id, at, from_state, to_state, reason
@@ -103,6 +106,12 @@ JOIN system_config g ON g.id = v.config_id
 LEFT JOIN hold h ON h.vm_id = v.id AND h.ended_at IS NULL
 LEFT JOIN vm_projection p ON p.vm_id = v.id AND p.uid = v.uid
 WHERE v.id = ANY (CAST(:vm_ids AS bigint[])) AND v.uid IS NOT NULL
+""")
+
+FLEETS = text("""
+SELECT c.namespace, c.name, c.uid, count(v.id) FILTER (WHERE v.tombstoned_at IS NULL) AS vms
+FROM system_config c LEFT JOIN vm v ON v.config_id = c.id
+WHERE c.uid IS NOT NULL GROUP BY c.id
 """)
 
 WROTE = text("""
@@ -131,6 +140,21 @@ class Unregistered:
     hostname: str
     cluster: str
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A SystemConfig's object, and how many VMs it applies to."""
+
+    namespace: str
+    name: str
+    uid: str
+    vms: int
+
+
+async def fleets(connection: AsyncConnection) -> Sequence[Fleet]:
+    """Count the VMs of each SystemConfig."""
+    return [Fleet(**row._mapping) for row in await connection.execute(FLEETS)]
 
 
 async def next_queued(connection: AsyncConnection, limit: int) -> Queued | None:

@@ -124,9 +124,13 @@ FOR UPDATE OF s
 """)
 
 END_PAUSES = text(f"""
-UPDATE vm_state s SET clock_floor = v.paused_until
-FROM vm v
-WHERE v.id = s.vm_id AND {UNPAUSED}
+WITH ended AS (
+    UPDATE vm_state s SET clock_floor = v.paused_until
+    FROM vm v
+    WHERE v.id = s.vm_id AND {UNPAUSED}
+    RETURNING s.vm_id
+)
+INSERT INTO status_outbox (vm_id) SELECT vm_id FROM ended
 """)
 
 GO_DOWN = text(f"""

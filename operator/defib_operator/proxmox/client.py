@@ -66,6 +66,12 @@ class ProxmoxClient:
         """Let go of connections and threads; calls under way end by themselves."""
         await self._wire.close()
 
+    async def rotate(self, settings: ProxmoxSettings) -> None:
+        """Go on with other settings, such as a new token. Calls under way end by themselves."""
+        before, self._wire = self._wire, ProxmoxerWire(settings)
+        self._settings, self._order = settings, EndpointOrder(settings.endpoints)
+        await before.close()
+
     async def inventory(self) -> Inventory:
         """List VMs and nodes. Raises ProxmoxError; quorum and version may stay unread."""
         vms = await self._read("list of VMs", "cluster/resources", {"type": "vm"})

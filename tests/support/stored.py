@@ -201,6 +201,17 @@ class Stored:
         await execution.record_sent(self.connection, intent_id, 1, f"UPID:{intent_id}", {})
         return intent_id
 
+    async def decide(self, vm_id: int, *, dry_run: bool = False) -> int | None:
+        """The sweep's intent for a VM."""
+        intent = intents.AutoIntent(vm_id, Action.RESET, dry_run, {"why": "a test"})
+        return await intents.create_auto(self.connection, intent, epoch=1, now=self.now)
+
+    async def dry_run(self, vm_id: int) -> int:
+        """A reset that was decided and not sent."""
+        intent_id = await self.decide(vm_id, dry_run=True)
+        assert intent_id is not None
+        return intent_id
+
     async def claim(
         self, intent_id: int, *, seq: int = 1, action: Action = Action.RESET, epoch: int = 1
     ) -> bool:

@@ -1,0 +1,131 @@
+"""A hold is an interval: one reason at a time, until another, a reset, or a heartbeat."""
+
+from datetime import timedelta
+
+import pytest
+
+from defib_core.store import mirror, sweep
+from defib_core.store.sweep import Candidate
+from support.stored import MINUTE, Stored
+
+
+async def candidate(stored: Stored, vm_id: int) -> Candidate:
+    found = await sweep.judged(stored.connection, vm_id, stored.now)
+    assert found is not None
+    return found
+
+
+async def hold(stored: Stored, vm_id: int, reason: str, message: str = "x") -> bool:
+    one = await candidate(stored, vm_id)
+    return await sweep.hold(stored.connection, one, reason, message, stored.now)
+
+
+async def test_the_first_reason_begins_a_hold(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    assert await hold(stored, vm_id, "Paused")
+    assert await stored.holds(vm_id) == [("Paused", stored.now, None)]
+
+
+async def test_the_same_reason_goes_on(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    began = stored.now
+    await hold(stored, vm_id, "Paused", "until noon")
+    await stored.move(MINUTE)
+    assert not await hold(stored, vm_id, "Paused", "until one")
+    assert await stored.holds(vm_id) == [("Paused", began, None)]
+    assert (await candidate(stored, vm_id)).hold_message == "until one"
+
+
+async def test_another_reason_takes_its_place(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    began = stored.now
+    await hold(stored, vm_id, "Paused")
+    changed = await stored.move(MINUTE)
+    assert await hold(stored, vm_id, "VMLocked")
+    assert await stored.holds(vm_id) == [
+        ("Paused", began, changed),
+        ("VMLocked", changed, None),
+    ]
+
+
+async def test_a_reset_ends_it(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    began = stored.now
+    await hold(stored, vm_id, "Paused")
+    await stored.move(MINUTE)
+    await sweep.end_hold(stored.connection, vm_id, stored.now)
+    assert await stored.holds(vm_id) == [("Paused", began, stored.now)]
+
+
+async def test_a_clock_that_jumped_back_makes_no_hold_end_before_it_began(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    began = stored.now
+    await hold(stored, vm_id, "Paused")
+    await stored.move(timedelta(hours=-1))
+    await sweep.end_hold(stored.connection, vm_id, stored.now)
+    assert await stored.holds(vm_id) == [("Paused", began, began)]
+
+
+async def test_no_hold_begins_for_a_vm_that_reported_meanwhile(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    seen = await candidate(stored, vm_id)
+    await stored.report(vm_id)
+    assert not await sweep.hold(stored.connection, seen, "Paused", "x", stored.now)
+    assert await stored.holds(vm_id) == []
+
+
+async def test_a_hold_that_a_heartbeat_did_not_see_ends_with_the_next_sweep(
+    stored: Stored,
+) -> None:
+    vm_id = await stored.down_vm()
+    began = stored.now
+    await hold(stored, vm_id, "Paused")
+    await stored.set(vm_id, state="healthy")
+    await stored.move(MINUTE)
+    await stored.change_states()
+    assert await stored.holds(vm_id) == [("Paused", began, stored.now)]
+
+
+@pytest.mark.parametrize("reason", ["NotQemu", "InvalidSpec"])
+async def test_who_is_not_judged_any_more_is_not_held(stored: Stored, reason: str) -> None:
+    vm_id = await stored.down_vm()
+    await hold(stored, vm_id, "VMLocked")
+    await stored.execute("UPDATE vm SET rejected = :why WHERE id = :vm", why=reason, vm=vm_id)
+    await stored.change_states()
+    assert (await stored.holds(vm_id))[0][2] == stored.now
+
+
+async def test_the_hold_of_a_vm_that_is_down_outlives_the_sweep(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    await hold(stored, vm_id, "VMLocked")
+    await stored.move(MINUTE)
+    await stored.change_states()
+    assert (await stored.holds(vm_id))[0][2] is None
+
+
+async def test_a_deleted_object_ends_the_hold(stored: Stored) -> None:
+    vm_id = await stored.down_vm(vmid=100)
+    await hold(stored, vm_id, "Paused")
+    await mirror.tombstone(stored.connection, ["uid-100"], stored.now)
+    assert (await stored.holds(vm_id))[0][2] == stored.now
+
+
+async def test_when_what_held_is_over_the_clock_restarts_once(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    await hold(stored, vm_id, "VMLocked")
+    await stored.move(MINUTE)
+    await sweep.restart_clock(stored.connection, vm_id, stored.now)
+    assert (await stored.state(vm_id)).clock_floor == stored.now
+    one = await candidate(stored, vm_id)
+    assert (one.hold_reason, one.hold_released) == ("VMLocked", True)
+
+
+async def test_the_same_hold_again_is_to_be_released_again(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    began = stored.now
+    await hold(stored, vm_id, "VMLocked")
+    await sweep.restart_clock(stored.connection, vm_id, stored.now)
+    await stored.move(MINUTE)
+    assert not await hold(stored, vm_id, "VMLocked")
+    assert not (await candidate(stored, vm_id)).hold_released
+    assert await stored.holds(vm_id) == [("VMLocked", began, None)]

@@ -15,7 +15,10 @@ from defib_core.config.conditions import (
     RemediationReason,
 )
 from defib_core.config.resources import (
+    CLEAR_REASON_ANNOTATION,
+    CLEAR_REQUESTED_ANNOTATION,
     GROUP,
+    RESET_FORCE_ANNOTATION,
     RESET_REASON_ANNOTATION,
     RESET_REQUESTED_ANNOTATION,
     RESOURCES,
@@ -119,7 +122,8 @@ def test_the_api_server_prunes_what_the_schema_does_not_know(
     lax = [
         path
         for path, node in walk(schemas[resource.kind], resource.kind)
-        if {"x-kubernetes-preserve-unknown-fields", "additionalProperties", "nullable"} & set(node)
+        if {"x-kubernetes-preserve-unknown-fields", "nullable"} & set(node)
+        or node.get("additionalProperties", {"type": "string"}).get("type") != "string"
     ]
 
     assert lax == []
@@ -140,8 +144,14 @@ def test_the_outcome_of_a_reset_has_the_words_of_the_phases(schemas: Schemas) ->
 def test_the_annotations_people_may_use_are_described(schemas: Schemas) -> None:
     description = schemas["VirtualMachine"]["description"]
 
-    assert RESET_REQUESTED_ANNOTATION in description
-    assert RESET_REASON_ANNOTATION in description
+    for annotation in (
+        RESET_REQUESTED_ANNOTATION,
+        RESET_REASON_ANNOTATION,
+        RESET_FORCE_ANNOTATION,
+        CLEAR_REQUESTED_ANNOTATION,
+        CLEAR_REASON_ANNOTATION,
+    ):
+        assert annotation in description
 
 
 @by_resource

@@ -34,10 +34,12 @@ LIMITS = {
     "maxLength",
     "minItems",
     "maxItems",
+    "maxProperties",
 }
 YAML_WORDS = {
     *LIMITS,
     *("description", "properties", "items", "required", "default", "format"),
+    "additionalProperties",
     # Rules are held by the refused manifests: each must be refused by the model in the same words.
     *("x-kubernetes-validations", "x-kubernetes-list-type"),
 }
@@ -73,7 +75,7 @@ def test_the_comparison_sees_a_difference_in_a_nested_range(schemas: dict[str, N
     "node",
     [
         {"type": "string", "pattern": "^a$"},
-        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "object", "additionalProperties": {"type": "string", "pattern": "^a$"}},
         {"anyOf": [{"type": "string"}, {"type": "integer"}]},
         {"type": "array", "x-kubernetes-list-type": "map"},
     ],
@@ -134,6 +136,8 @@ def test_the_rules_and_the_models_share_their_regular_expressions(
         proxmox_cluster.CERTIFICATE.pattern,
         proxmox_cluster.ENDPOINT.pattern,
         system_config.LABEL_KEY.pattern,
+        system_config.SOMETHING.pattern,
+        system_config.WINDOW_NAME.pattern,
         virtual_machine.SOMETHING.pattern,
     }
 
@@ -145,7 +149,11 @@ def problems(model: type[SpecModel], spec: Node) -> tuple[Any, ...]:
 
 
 def rules(node: Node) -> list[Node]:
-    children = [*node.get("properties", {}).values(), node.get("items", {})]
+    children = [
+        *node.get("properties", {}).values(),
+        node.get("items", {}),
+        node.get("additionalProperties", {}),
+    ]
     own: list[Node] = node.get("x-kubernetes-validations", [])
     return [*own, *(rule for child in children if child for rule in rules(child))]
 
@@ -170,6 +178,8 @@ def from_yaml(node: Node) -> Node:
         common["required"] = sorted(node.get("required", []))
     if "items" in node:
         common["items"] = from_yaml(node["items"])
+    if "additionalProperties" in node:
+        common["additionalProperties"] = from_yaml(node["additionalProperties"])
     return common
 
 
@@ -190,7 +200,8 @@ def from_model(node: Node, definitions: dict[str, Node]) -> Node:
     node = flattened(node, definitions)
     unknown = set(node) - MODEL_WORDS
     assert not unknown, f"unknown keywords in the model: {unknown}"
-    assert node.get("additionalProperties", False) is False, "unknown additionalProperties"
+    values = node.get("additionalProperties", False)
+    assert values is False or isinstance(values, dict), "unknown additionalProperties"
     common = {word: node[word] for word in (LIMITS | {"format", "uniqueItems"}) & set(node)}
     default = without_nones(node.get("default"))
     if default not in (None, {}):
@@ -202,6 +213,8 @@ def from_model(node: Node, definitions: dict[str, Node]) -> Node:
         common["required"] = sorted(node.get("required", []))
     if "items" in node:
         common["items"] = from_model(node["items"], definitions)
+    if values:
+        common["additionalProperties"] = from_model(values, definitions)
     return common
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from defib_core.config.base import SpecModel, refusal, refuse
@@ -35,11 +35,22 @@ LABEL_KEY_WANTED = (
     " name and a slash, then at most 63 letters, digits, '-', '_' or '.'"
 )
 SIGNALS_TWICE = "each second life signal may be named once"
+STOP_REASON_WANTED = "a global stop needs a reason that says who stopped everything and why"
+WINDOW_REASON_WANTED = "a maintenance window needs a reason that says who works on what"
+WINDOW_NAME_WANTED = (
+    "a maintenance window's name must be lower-case letters, digits and '-', beginning and ending"
+    " with a letter or digit"
+)
+WINDOW_ENDS_EARLY = "a maintenance window must end after it begins: until must be later than from"
+WINDOWS_NAMED_ALIKE = "each maintenance window needs a name of its own"
 
 LABEL_KEY = re.compile(
     r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
     r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 )
+
+WINDOW_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+SOMETHING = re.compile(r"\S")
 
 DAY = 86_400
 WEEK = 7 * DAY
@@ -48,6 +59,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Threshold = Annotated[float, Field(ge=0, le=100)]
 StaleTimeoutMs = Annotated[int, Field(ge=1000, le=DAY * 1000)]
 Attempts = Annotated[int, Field(ge=0, le=100)]
+LabelValue = Annotated[str, Field(max_length=63)]
 
 
 def _is_label_key(value: str) -> str:
@@ -109,6 +121,48 @@ class SafetySpec(SpecModel):
         )
 
 
+def _like(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.search(value):
+            raise PydanticCustomError("rule", wanted)
+        return value
+
+    return AfterValidator(check)
+
+
+class GlobalStopSpec(SpecModel):
+    """`spec.globalStop`: nothing at all is reset while it is there, in no fleet."""
+
+    reason: Annotated[str, Field(max_length=1024), _like(SOMETHING, STOP_REASON_WANTED)]
+
+
+class MaintenanceSpec(SpecModel):
+    """One of `spec.maintenance`: VMs of this SystemConfig with these labels are not reset."""
+
+    name: Annotated[str, Field(max_length=63), _like(WINDOW_NAME, WINDOW_NAME_WANTED)]
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=16)]
+    starts_at: AwareDatetime = Field(alias="from")
+    ends_at: AwareDatetime = Field(alias="until")
+    reason: Annotated[str, Field(max_length=1024), _like(SOMETHING, WINDOW_REASON_WANTED)]
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            refuse(self, [refusal("until", message=WINDOW_ENDS_EARLY)])
+        return self
+
+
+def _no_name_twice(value: tuple[MaintenanceSpec, ...]) -> tuple[MaintenanceSpec, ...]:
+    if len({one.name for one in value}) < len(value):
+        raise PydanticCustomError("rule", WINDOWS_NAMED_ALIKE)
+    return value
+
+
+Windows = Annotated[
+    tuple[MaintenanceSpec, ...], Field(max_length=32), AfterValidator(_no_name_twice)
+]
+
+
 class SystemConfigSpec(SpecModel):
     """`spec` of a SystemConfig. Without arguments: the defaults."""
 
@@ -125,6 +179,8 @@ class SystemConfigSpec(SpecModel):
     auto_register: bool = True
     acknowledge_risk: bool = False
     safety: SafetySpec = SafetySpec()
+    maintenance: Windows | None = None
+    global_stop: GlobalStopSpec | None = None
 
     @property
     def shortest_safe_timeout_ms(self) -> int:

@@ -1,65 +1,109 @@
-"""What people set through the API and the command line: the global stop, pauses, windows, clears.
+"""What people set through the API, the command line and kubectl: stops, pauses, clears, resets.
 
-It lives here and never in somebody's spec. Each change is in the audit log, with who, when and why.
+It lives here and never in somebody's spec; what a spec asks for is put in force from the mirror.
+Each change is in the audit log, with who, when and why. Windows are in windows.py. States are
+locked before pauses, as the sweep does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from defib_core.domain.actions import Source
+from defib_core.config.system_config import SystemConfigSpec
+from defib_core.store import audit as log
+from defib_core.store import intents
+from defib_core.store import windows as maintenance
+from defib_core.store.audit import BY_ANNOTATION, BY_MANIFEST, AuditQuery, Deed, Who, audit_log
+from defib_core.store.intents import AlreadyAsked, AlreadyUnfinished, ManualRequest, Requested
+from defib_core.store.rejections import record_rejection
+from defib_core.store.windows import (
+    Window,
+    WindowWish,
+    close_window,
+    close_windows_but,
+    listed_windows,
+    open_window,
+    windows,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Who asks, and by which way."""
-
-    actor: str
-    source: Source
-
-
-AUDIT = text("""
-INSERT INTO audit (at, actor, source, action, vm_id, detail)
-VALUES (:now, :actor, :source, :action, :vm_id, :detail)
-""").bindparams(bindparam("detail", type_=JSONB))
+__all__ = [
+    "BY_ANNOTATION",
+    "BY_MANIFEST",
+    "AuditQuery",
+    "Deed",
+    "GlobalStop",
+    "Pause",
+    "Who",
+    "Window",
+    "WindowWish",
+    "audit_log",
+    "begin_global_stop",
+    "clear",
+    "close_window",
+    "close_windows_but",
+    "end_global_stop",
+    "end_what_is_over",
+    "follow_config",
+    "follow_spec_pause",
+    "global_stop",
+    "global_stops",
+    "held_by_ending",
+    "last_stop_ended",
+    "listed_windows",
+    "open_window",
+    "pause",
+    "pause_of",
+    "record_rejection",
+    "request_reset",
+    "unpause",
+    "windows",
+]
 
 STOPPED = text("""
-SELECT reason, started_by, started_at FROM global_stop WHERE ended_at IS NULL ORDER BY id LIMIT 1
+SELECT g.id, g.reason, g.started_by, g.started_at, g.config_id,
+    c.namespace || '/' || c.name AS system_config
+FROM global_stop g LEFT JOIN system_config c ON c.id = g.config_id
+WHERE g.ended_at IS NULL ORDER BY g.id
 """)
-STOP = text("""
+RETURNING = """
+RETURNING (SELECT c.namespace || '/' || c.name FROM system_config c WHERE c.id = config_id)
+    AS system_config
+"""
+STOP = text(f"""
 INSERT INTO global_stop (config_id, reason, started_by, started_at)
 VALUES (:config_id, :reason, :actor, :now)
-ON CONFLICT DO NOTHING RETURNING id
+ON CONFLICT DO NOTHING {RETURNING}
 """)
-GO = text("""
+STOP_FOR = text(f"""
+UPDATE global_stop SET reason = :reason
+WHERE ended_at IS NULL AND config_id = :config_id AND reason <> :reason {RETURNING}
+""")
+GO = text(f"""
 UPDATE global_stop SET ended_at = greatest(:now, started_at), ended_by = :actor
-WHERE ended_at IS NULL AND config_id IS NOT DISTINCT FROM CAST(:config_id AS int) RETURNING id
+WHERE ended_at IS NULL AND config_id IS NOT DISTINCT FROM CAST(:config_id AS int) {RETURNING}
 """)
 LAST_STOP_ENDED = text("SELECT max(ended_at) FROM global_stop")
 
-PAUSE = text("""
-WITH before AS (
-    UPDATE pause SET ended_at = greatest(:now, started_at), ended_by = :actor
-    WHERE vm_id = :vm_id AND ended_at IS NULL
-)
-SELECT id FROM vm WHERE id = :vm_id
+LOCK_VM = text("SELECT vm_id FROM vm_state WHERE vm_id = :vm_id FOR UPDATE")
+END_PAUSE = text("""
+UPDATE pause SET ended_at = greatest(:now, started_at), ended_by = :actor
+WHERE vm_id = :vm_id AND ended_at IS NULL RETURNING id
 """)
 BEGIN_PAUSE = text("""
 INSERT INTO pause (vm_id, reason, until, started_by, started_at)
 VALUES (:vm_id, :reason, :until, :actor, :now)
 """)
-UNPAUSE = text("""
-WITH ended AS (
-    UPDATE pause SET ended_at = greatest(:now, started_at), ended_by = :actor
-    WHERE vm_id = :vm_id AND ended_at IS NULL RETURNING vm_id
-)
-UPDATE vm_state s SET clock_floor = :now FROM ended WHERE s.vm_id = ended.vm_id
-RETURNING s.vm_id
+RESTART_CLOCK = text("UPDATE vm_state SET clock_floor = :now WHERE vm_id = :vm_id")
+PAUSES = text("""
+SELECT p.reason, p.until, p.started_by, p.started_at FROM pause p
+WHERE p.vm_id = :vm_id AND p.ended_at IS NULL
+""")
+PAUSE_OVER = text("""
+SELECT vm_id FROM pause WHERE ended_at IS NULL AND until <= :now
 """)
 END_PAUSES = text("""
 WITH over AS (
@@ -69,44 +113,14 @@ WITH over AS (
 UPDATE vm_state s SET clock_floor = greatest(s.clock_floor, over.until)
 FROM over WHERE s.vm_id = over.vm_id
 """)
-
-OPEN_WINDOW = text("""
-INSERT INTO maintenance (config_id, name, selector, reason, starts_at, ends_at, created_by,
-                         created_at)
-VALUES (:config_id, :name, :selector, :reason, :starts_at, :ends_at, :actor, :now)
-ON CONFLICT (coalesce(config_id, 0), name) WHERE closed_at IS NULL DO UPDATE SET
-    selector = excluded.selector, reason = excluded.reason, starts_at = excluded.starts_at,
-    ends_at = excluded.ends_at
-RETURNING id
-""").bindparams(bindparam("selector", type_=JSONB))
-WINDOWS = text("""
-SELECT id, config_id, name, selector, reason, starts_at, ends_at, created_by FROM maintenance
-WHERE closed_at IS NULL ORDER BY starts_at, id
+END_HOLDS = text("""
+UPDATE hold h SET ended_at = greatest(:now, h.started_at)
+FROM vm_paused z
+WHERE h.ended_at IS NULL AND z.vm_id = h.vm_id
+  AND (h.reason = 'Paused' AND (z.reason IS NULL OR z.until <= :now)
+       OR h.reason = 'GlobalStop'
+          AND NOT EXISTS (SELECT FROM global_stop WHERE ended_at IS NULL))
 """)
-CLOSE_WINDOWS = """
-WITH closed AS (
-    UPDATE maintenance SET closed_at = greatest(created_at, least(ends_at, :now))
-    WHERE closed_at IS NULL AND {which}
-    RETURNING config_id, selector, starts_at, closed_at
-),
-touched AS (
-    SELECT v.id AS vm_id, max(c.closed_at) AS at FROM closed c
-    JOIN vm v ON v.labels @> c.selector
-             AND (c.config_id IS NULL OR v.config_id = c.config_id)
-    WHERE c.starts_at < c.closed_at
-    GROUP BY v.id
-),
-restarted AS (
-    UPDATE vm_state s SET clock_floor = greatest(s.clock_floor, touched.at)
-    FROM touched WHERE s.vm_id = touched.vm_id
-)
-SELECT count(*) FROM closed
-"""
-CLOSE_OVER = text(CLOSE_WINDOWS.format(which="ends_at <= :now"))
-CLOSE_ONE = text(CLOSE_WINDOWS.format(which="id = :window_id"))
-CLOSE_UNNAMED = text(
-    CLOSE_WINDOWS.format(which="config_id = :config_id AND name <> ALL (CAST(:names AS text[]))")
-)
 
 CLEAR = text("""
 WITH cleared AS (
@@ -123,15 +137,14 @@ moved AS (
     SELECT vm_id, :now, from_state, to_state, 'Cleared' FROM cleared
     WHERE from_state <> to_state
 ),
+let_go AS (
+    UPDATE hold h SET ended_at = greatest(:now, h.started_at) FROM cleared
+    WHERE h.vm_id = cleared.vm_id AND h.ended_at IS NULL AND h.reason = 'AttemptsExhausted'
+),
 queued AS (
     INSERT INTO status_outbox (vm_id) SELECT vm_id FROM cleared
 )
 SELECT vm_id FROM cleared
-""")
-
-REJECTED = text("""
-INSERT INTO report_rejection (vm_id, at, reason) VALUES (:vm_id, :now, :reason)
-ON CONFLICT (vm_id) DO UPDATE SET at = excluded.at, reason = excluded.reason
 """)
 
 
@@ -139,37 +152,36 @@ ON CONFLICT (vm_id) DO UPDATE SET at = excluded.at, reason = excluded.reason
 class GlobalStop:
     """Why everything is stopped, since when, and by whom."""
 
+    id: int
     reason: str
     started_by: str
     started_at: datetime
+    config_id: int | None
+    system_config: str | None
+    """Namespace and name of the SystemConfig that asks for it; only that one ends it."""
 
 
-async def audit(  # noqa: PLR0917 - a row
-    connection: AsyncConnection,
-    who: Who,
-    action: str,
-    now: datetime,
-    vm_id: int | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Write down what somebody did."""
-    await connection.execute(
-        AUDIT,
-        {
-            "now": now,
-            "actor": who.actor,
-            "source": who.source.value,
-            "action": action,
-            "vm_id": vm_id,
-            "detail": dict(detail or {}),
-        },
-    )
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause as it is set: by hand (`started_by` says who), or by the spec."""
+
+    reason: str
+    until: datetime | None
+    started_by: str | None = None
+    started_at: datetime | None = None
+
+
+# Everything at once
+
+
+async def global_stops(connection: AsyncConnection) -> Sequence[GlobalStop]:
+    """Read every stop in force, the first first: by hand, and each SystemConfig's."""
+    return [GlobalStop(**row._mapping) for row in await connection.execute(STOPPED)]
 
 
 async def global_stop(connection: AsyncConnection) -> GlobalStop | None:
     """Read whether everything is stopped."""
-    row = (await connection.execute(STOPPED)).one_or_none()
-    return None if row is None else GlobalStop(row.reason, row.started_by, row.started_at)
+    return next(iter(await global_stops(connection)), None)
 
 
 async def last_stop_ended(connection: AsyncConnection) -> datetime | None:
@@ -191,57 +203,62 @@ async def begin_global_stop(
     `config_id` says that a SystemConfig asks for it; only that SystemConfig ends it.
     """
     bound = {"reason": reason, "actor": who.actor, "now": now, "config_id": config_id}
-    begun = (await connection.execute(STOP, bound)).scalar_one_or_none() is not None
-    if begun:
-        await audit(connection, who, "BeginGlobalStop", now, detail={"reason": reason})
-    return begun
+    begun = (await connection.execute(STOP, bound)).one_or_none()
+    if begun is None and config_id is not None:
+        begun = (await connection.execute(STOP_FOR, bound)).one_or_none()
+    if begun is None:
+        return False
+    detail = {"reason": reason, "systemConfig": begun.system_config}
+    await log.audit(connection, who, Deed.BEGIN_GLOBAL_STOP, now, detail=detail)
+    return True
 
 
 async def end_global_stop(
-    connection: AsyncConnection, who: Who, now: datetime, *, config_id: int | None = None
+    connection: AsyncConnection,
+    who: Who,
+    now: datetime,
+    *,
+    config_id: int | None = None,
+    reason: str | None = None,
 ) -> bool:
     """Let go again; False where nothing was stopped by this means."""
-    ended = (
-        await connection.execute(GO, {"actor": who.actor, "now": now, "config_id": config_id})
-    ).scalar_one_or_none() is not None
-    if ended:
-        await audit(connection, who, "EndGlobalStop", now)
-    return ended
+    bound = {"actor": who.actor, "now": now, "config_id": config_id}
+    ended = (await connection.execute(GO, bound)).one_or_none()
+    if ended is None:
+        return False
+    detail = {"reason": reason, "systemConfig": ended.system_config}
+    await log.audit(connection, who, Deed.END_GLOBAL_STOP, now, detail=detail)
+    return True
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A maintenance window: VMs with all these labels are not reset while it lasts."""
+async def follow_config(
+    connection: AsyncConnection, config_id: int, spec: SystemConfigSpec, now: datetime
+) -> None:
+    """Put in force the stop and the windows that a SystemConfig asks for; end what it dropped.
 
-    id: int
-    config_id: int | None
-    """The SystemConfig whose VMs it is for; None: all VMs."""
-    name: str
-    selector: Mapping[str, str]
-    reason: str
-    starts_at: datetime
-    ends_at: datetime
-    created_by: str
-
-    def holds(self, labels: Mapping[str, str], config_id: int, now: datetime) -> bool:
-        """Say whether a VM is in maintenance by this window now."""
-        return (
-            self.starts_at <= now < self.ends_at
-            and self.config_id in (None, config_id)
-            and all(labels.get(key) == value for key, value in self.selector.items())
+    Level-triggered: the same spec again changes nothing and is not audited again.
+    """
+    if spec.global_stop is None:
+        await end_global_stop(connection, BY_MANIFEST, now, config_id=config_id)
+    else:
+        reason = spec.global_stop.reason
+        await begin_global_stop(connection, BY_MANIFEST, reason, now, config_id=config_id)
+    wanted = [one for one in spec.maintenance or () if one.ends_at > now]
+    names = [one.name for one in wanted]
+    await close_windows_but(connection, BY_MANIFEST, config_id, names, now)
+    for one in wanted:
+        wish = WindowWish(
+            name=one.name,
+            selector=one.match_labels,
+            reason=one.reason,
+            starts_at=one.starts_at,
+            ends_at=one.ends_at,
+            config_id=config_id,
         )
+        await open_window(connection, BY_MANIFEST, wish, now)
 
 
-@dataclass(frozen=True, slots=True)
-class WindowWish:
-    """A maintenance window as somebody asks for it; its name makes asking again a change."""
-
-    name: str
-    selector: Mapping[str, str]
-    reason: str
-    starts_at: datetime
-    ends_at: datetime
-    config_id: int | None = None
+# One VM
 
 
 async def pause(  # noqa: PLR0917 - who, what, why, until when
@@ -254,91 +271,113 @@ async def pause(  # noqa: PLR0917 - who, what, why, until when
 ) -> bool:
     """Pause a VM by hand, in the place of an earlier pause; False where there is no such VM."""
     bound = {"vm_id": vm_id, "actor": who.actor, "now": now}
-    if (await connection.execute(PAUSE, bound)).scalar_one_or_none() is None:
+    if (await connection.execute(LOCK_VM, bound)).scalar_one_or_none() is None:
         return False
+    await connection.execute(END_PAUSE, bound)
     await connection.execute(BEGIN_PAUSE, {**bound, "reason": reason, "until": until})
-    detail = {"reason": reason, "until": None if until is None else until.isoformat()}
-    await audit(connection, who, "Pause", now, vm_id=vm_id, detail=detail)
+    await log.audit(connection, who, Deed.PAUSE, now, vm_id, _pause_detail(reason, until))
     return True
 
 
-async def unpause(connection: AsyncConnection, who: Who, vm_id: int, now: datetime) -> bool:
-    """End a pause set by hand; False where there is none. A pause of the spec stays."""
-    ended = await connection.execute(UNPAUSE, {"vm_id": vm_id, "actor": who.actor, "now": now})
-    if ended.scalar_one_or_none() is None:
-        return False
-    await audit(connection, who, "Unpause", now, vm_id=vm_id)
-    return True
-
-
-async def open_window(
-    connection: AsyncConnection, who: Who, wish: WindowWish, now: datetime
-) -> int:
-    """Open a maintenance window, or change the open one of that name; return its id."""
-    bound = {
-        "config_id": wish.config_id,
-        "name": wish.name,
-        "selector": dict(wish.selector),
-        "reason": wish.reason,
-        "starts_at": wish.starts_at,
-        "ends_at": wish.ends_at,
-        "actor": who.actor,
-        "now": now,
-    }
-    window_id = int((await connection.execute(OPEN_WINDOW, bound)).scalar_one())
-    detail = {
-        "name": wish.name,
-        "selector": dict(wish.selector),
-        "reason": wish.reason,
-        "from": wish.starts_at.isoformat(),
-        "until": wish.ends_at.isoformat(),
-    }
-    await audit(connection, who, "OpenMaintenance", now, detail=detail)
-    return window_id
-
-
-async def windows(connection: AsyncConnection) -> Sequence[Window]:
-    """Read every window that is not over."""
-    return [Window(**row._mapping) for row in await connection.execute(WINDOWS)]
-
-
-async def close_window(
-    connection: AsyncConnection, who: Who, window_id: int, now: datetime
+async def unpause(
+    connection: AsyncConnection,
+    who: Who,
+    vm_id: int,
+    now: datetime,
+    *,
+    reason: str | None = None,
 ) -> bool:
-    """End a window now; its VMs get a full timeout from here. False where there is none open."""
-    bound = {"window_id": window_id, "now": now}
-    if not (await connection.execute(CLOSE_ONE, bound)).scalar_one():
+    """End a pause set by hand; False where there is none. A pause of the spec stays."""
+    bound = {"vm_id": vm_id, "actor": who.actor, "now": now}
+    await connection.execute(LOCK_VM, bound)
+    if (await connection.execute(END_PAUSE, bound)).scalar_one_or_none() is None:
         return False
-    await audit(connection, who, "CloseMaintenance", now, detail={"id": window_id})
+    await connection.execute(RESTART_CLOCK, bound)
+    await log.audit(connection, who, Deed.UNPAUSE, now, vm_id, {"reason": reason})
     return True
 
 
-async def close_windows_but(
-    connection: AsyncConnection, config_id: int, names: Sequence[str], now: datetime
+async def pause_of(connection: AsyncConnection, vm_id: int) -> Pause | None:
+    """Read the pause of a VM that was set by hand; None where there is none."""
+    row = (await connection.execute(PAUSES, {"vm_id": vm_id})).one_or_none()
+    return None if row is None else Pause(**row._mapping)
+
+
+async def follow_spec_pause(
+    connection: AsyncConnection,
+    vm_id: int,
+    before: Pause | None,
+    after: Pause | None,
+    now: datetime,
 ) -> None:
-    """End the windows of a SystemConfig that it does not name any more."""
-    bound = {"config_id": config_id, "names": list(names), "now": now}
-    await connection.execute(CLOSE_UNNAMED, bound)
+    """Audit that the pause of a spec came, changed or went; the mirror puts it in force."""
+    if before == after:
+        return
+    if after is None:
+        await log.audit(connection, BY_MANIFEST, Deed.UNPAUSE, now, vm_id)
+    else:
+        detail = _pause_detail(after.reason, after.until)
+        await log.audit(connection, BY_MANIFEST, Deed.PAUSE, now, vm_id, detail)
 
 
-async def end_what_is_over(connection: AsyncConnection, now: datetime) -> None:
-    """End pauses and windows whose time has come; the clocks of their VMs start again there."""
-    await connection.execute(END_PAUSES, {"now": now})
-    await connection.execute(CLOSE_OVER, {"now": now})
+def _pause_detail(reason: str, until: datetime | None) -> dict[str, Any]:
+    return {"reason": reason, "until": None if until is None else until.isoformat()}
 
 
-async def clear(connection: AsyncConnection, who: Who, vm_id: int, now: datetime) -> bool:
-    """Set a VM's counter to 0 and start its clock again; False where there is no such VM."""
-    done = (
-        await connection.execute(CLEAR, {"vm_id": vm_id, "now": now})
-    ).scalar_one_or_none() is not None
+async def clear(
+    connection: AsyncConnection,
+    who: Who,
+    vm_id: int,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    request_key: str | None = None,
+) -> bool:
+    """Set a VM's counter to 0 and start its clock again.
+
+    False where there is no such VM, or where this was done before for the same request_key.
+    """
+    bound = {"vm_id": vm_id, "now": now}
+    await connection.execute(LOCK_VM, bound)
+    if request_key is not None and await log.was_done(connection, vm_id, Deed.CLEAR, request_key):
+        return False
+    done = (await connection.execute(CLEAR, bound)).scalar_one_or_none() is not None
     if done:
-        await audit(connection, who, "Clear", now, vm_id=vm_id)
+        detail = {"reason": reason, "requestKey": request_key}
+        await log.audit(connection, who, Deed.CLEAR, now, vm_id, detail)
     return done
 
 
-async def record_rejection(
-    connection: AsyncConnection, vm_id: int, reason: str, now: datetime
-) -> None:
-    """Note that a report of this VM was refused or shed: it is alive, though it is not heard."""
-    await connection.execute(REJECTED, {"vm_id": vm_id, "reason": reason, "now": now})
+async def request_reset(
+    connection: AsyncConnection, request: ManualRequest, now: datetime
+) -> Requested | AlreadyUnfinished | AlreadyAsked | None:
+    """Write a person's request for a reset down, and into the audit log; see intents.py."""
+    result = await intents.request_manual(connection, request, now)
+    if isinstance(result, Requested):
+        who = Who(request.actor, request.source)
+        detail = {
+            "reason": request.reason,
+            "force": request.forced or None,
+            "resetId": result.intent_id,
+        }
+        await log.audit(connection, who, Deed.RESET, now, request.vm_id, detail)
+    return result
+
+
+# What ends by itself
+
+
+async def held_by_ending(connection: AsyncConnection, now: datetime) -> Sequence[int]:
+    """Find the VMs whose pause or window is over and not ended yet, for the sweep to lock."""
+    paused = [int(row.vm_id) for row in await connection.execute(PAUSE_OVER, {"now": now})]
+    return [*paused, *await maintenance.held_by_ending(connection, now)]
+
+
+async def end_what_is_over(connection: AsyncConnection, now: datetime) -> None:
+    """End pauses and windows whose time has come; the clocks of their VMs start again there.
+
+    A hold whose pause or stop is over ends with it. The sweep has locked the states.
+    """
+    await connection.execute(END_PAUSES, {"now": now})
+    await maintenance.close_what_is_over(connection, now)
+    await connection.execute(END_HOLDS, {"now": now})

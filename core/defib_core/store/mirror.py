@@ -21,6 +21,9 @@ from defib_core.config.resources import (
     Resource,
 )
 from defib_core.config.system_config import SystemConfigSpec
+from defib_core.store import controls
+from defib_core.store.controls import Pause
+from defib_core.store.windows import LEAVES_ONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +141,13 @@ ON CONFLICT (cluster_id, vmid) DO UPDATE SET
                             ELSE excluded.rejected_message END
 RETURNING id
 """).bindparams(bindparam("labels", type_=JSONB))
-WAS_PAUSED = text("""
-SELECT paused_reason IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
-       AND (CAST(:paused_reason AS text) IS NULL OR CAST(:paused_until AS timestamptz) <= :now)
-FROM vm WHERE cluster_id = :cluster_id AND vmid = :vmid
-""")
+BEFORE = text(f"""
+SELECT v.paused_reason, v.paused_until,
+    v.paused_reason IS NOT NULL AND (v.paused_until IS NULL OR v.paused_until > :now)
+        AND (CAST(:paused_reason AS text) IS NULL OR CAST(:paused_until AS timestamptz) <= :now)
+    OR {LEAVES_ONE} AS let_go
+FROM vm v WHERE v.cluster_id = :cluster_id AND v.vmid = :vmid
+""").bindparams(bindparam("labels", type_=JSONB))
 ENSURE_STATE = text("""
 INSERT INTO vm_state (vm_id, config_id, stale_timeout, cpu_threshold, ram_threshold, max_attempts,
                       clock_floor, state_since)
@@ -171,7 +176,7 @@ REFRESH_VM = text(REFRESH.format(which="s.vm_id = :vm_id"))
 REFRESH_CONFIG = text(REFRESH.format(which="e.config_id = :config_id"))
 RESTART_CLOCK = text("""
 UPDATE vm_state s SET clock_floor = :now FROM vm v
-WHERE v.id = s.vm_id AND s.vm_id = :vm_id AND (:unpaused OR v.managed_at = :now)
+WHERE v.id = s.vm_id AND s.vm_id = :vm_id AND (:let_go OR v.managed_at = :now)
 """)
 QUEUE_STATUS = text("INSERT INTO status_outbox (vm_id) VALUES (:vm_id)")
 
@@ -250,16 +255,15 @@ async def _put(
 ) -> int:
     key = given.key
     place = {"cluster_id": ids["cluster_id"], "vmid": given.vmid, "now": now}
-    pause = {"paused_reason": given.paused_reason, "paused_until": given.paused_until}
-    unpaused = (await connection.execute(WAS_PAUSED, {**place, **pause})).scalar_one_or_none()
+    columns = {**_columns(given), "config_id": ids["config_id"]}
+    before = (await connection.execute(BEFORE, {**place, **columns})).one_or_none()
     await connection.execute(RELEASE_NAME, {**place, "namespace": key.namespace, "name": key.name})
     missing = ids["config_missing"]
     written = await connection.execute(
         UPSERT,
         {
             **place,
-            **_columns(given),
-            "config_id": ids["config_id"],
+            **columns,
             "rejected": "ConfigNotFound" if missing else None,
             "rejected_message": f"there is no SystemConfig {given.config}" if missing else None,
         },
@@ -267,10 +271,17 @@ async def _put(
     vm_id = int(written.scalar_one())
     await connection.execute(ENSURE_STATE, {"vm_id": vm_id, "now": now})
     await connection.execute(REFRESH_VM, {"vm_id": vm_id, "now": now})
-    restart = {"vm_id": vm_id, "now": now, "unpaused": bool(unpaused)}
+    restart = {"vm_id": vm_id, "now": now, "let_go": before is not None and before.let_go}
     await connection.execute(RESTART_CLOCK, restart)
+    was = _pause(before.paused_reason, before.paused_until) if before is not None else None
+    asked = _pause(given.paused_reason, given.paused_until)
+    await controls.follow_spec_pause(connection, vm_id, was, asked, now)
     await connection.execute(QUEUE_STATUS, {"vm_id": vm_id})
     return vm_id
+
+
+def _pause(reason: str | None, until: datetime | None) -> Pause | None:
+    return None if reason is None else Pause(reason, until)
 
 
 def _columns(given: VmObject) -> dict[str, Any]:
@@ -383,6 +394,7 @@ async def mirror_config(
         {**_key(key), "spec": spec.model_dump_json(by_alias=True), "now": now},
     )
     config_id = int(written.scalar_one())
+    await controls.follow_config(connection, config_id, spec, now)
     await connection.execute(REFRESH_CONFIG, {"config_id": config_id, "now": now})
     await connection.execute(ACCEPT_VMS, {"config_id": config_id})
     await connection.execute(QUEUE_FLEET, {"config_id": config_id, "now": now})

@@ -119,6 +119,7 @@ SELECT s.vm_id FROM vm_state s
 JOIN vm v ON v.id = s.vm_id
 LEFT JOIN fleet f ON f.config_id = s.config_id
 WHERE ({UNPAUSED}) OR ({STALE}) OR ({SPENT}) OR ({WELL})
+   OR s.vm_id = ANY (CAST(:ending AS bigint[]))
 ORDER BY s.vm_id
 FOR UPDATE OF s
 """)
@@ -319,7 +320,8 @@ async def change_states(
 ) -> Sequence[Change]:
     """Apply every change of state that is due, each with its row of `vm_transition`."""
     bound = _bind(fleets, now)
-    await connection.execute(LOCK_DUE, bound)
+    ending = await controls.held_by_ending(connection, now)
+    await connection.execute(LOCK_DUE, {**bound, "ending": ending})
     await connection.execute(END_PAUSES, {"now": now})
     await connection.execute(END_POINTLESS_HOLDS, {"now": now})
     await controls.end_what_is_over(connection, now)

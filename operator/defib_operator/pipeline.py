@@ -141,6 +141,8 @@ class Pipeline:
                 CancelReason.HEARTBEAT if _heard_since(intent, one) else CancelReason.NO_LONGER_DOWN
             )
             await self._cancel(intent, reason, NO_LONGER_DOWN, scene.now)
+        elif scene.policies[one.config_id].dry_run:
+            await self._record_dry_run(intent, scene.now)
         elif not intent.source.is_manual or _has_place(one, finding, scene):
             assert isinstance(finding, GuestFacts)
             await (await self._posting(intent, epoch)).begin(verdict.action, finding.node)
@@ -150,6 +152,11 @@ class Pipeline:
             place = await execution.place_of(connection, intent.vm_id)
         client = await self._client_of(place.cluster_id)
         return Posting(self._engine, client, self._lead, epoch, intent, place, self._checkpoint)
+
+    async def _record_dry_run(self, intent: Intent, now: datetime) -> None:
+        async with self._engine.begin() as connection:
+            await execution.record_dry_run(connection, intent.id, now)
+        log.info("dry_run", intent=intent.id, vm=intent.vm_id)
 
     async def _cancel(self, intent: Intent, reason: str, message: str, now: datetime) -> None:
         async with self._engine.begin() as connection:

@@ -107,6 +107,10 @@ done AS (
 UPDATE vm_state s SET reset_pending = false FROM done
 WHERE s.vm_id = done.vm_id AND :phase = 'failed'
 """).bindparams(bindparam("response", type_=JSONB(none_as_null=True)))
+DRY_RUN = text("""
+UPDATE reset_history SET phase = 'dry_run', finished_at = :now
+WHERE id = :intent_id AND phase = 'requested'
+""")
 CANCEL = text("""
 UPDATE reset_history SET phase = 'cancelled', cancelled_by = :reason, error = :message,
     finished_at = :now
@@ -258,6 +262,11 @@ async def finish(
             "now": now,
         },
     )
+
+
+async def record_dry_run(connection: AsyncConnection, intent_id: int, now: datetime) -> None:
+    """End an intent that would have been sent: its SystemConfig says dryRun."""
+    await connection.execute(DRY_RUN, {"intent_id": intent_id, "now": now})
 
 
 async def cancel(

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from defib_core.config.resources import RESET_REQUESTED_ANNOTATION
 from defib_core.config.system_config import SystemConfigSpec
 from defib_core.config.virtual_machine import VirtualMachineSpec
 from defib_core.store.mirror import ObjectKey, VmObject
+from defib_operator.wishes import asked_in
 
 Body = Mapping[str, Any]
 Mark = tuple[object, ...]
@@ -26,7 +26,7 @@ def mark_of(body: Body) -> Mark:
     return (
         meta["generation"],
         tuple(sorted((meta.get("labels") or {}).items())),
-        annotations.get(RESET_REQUESTED_ANNOTATION),
+        asked_in(annotations),
         meta.get("deletionTimestamp"),
     )
 
@@ -70,20 +70,12 @@ def vm_object(key: ObjectKey, spec: VirtualMachineSpec, body: Body) -> VmObject:
     )
 
 
-def moment_in(text: str) -> datetime | None:
-    """Read an RFC 3339 time; None where it is none, or has no time zone."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
-
-
 def in_words(spec: SystemConfigSpec) -> str:
     """Say what is in force in one line, for `kubectl get`."""
     resets = "off" if not spec.auto_reset_enabled else "dry run" if spec.dry_run else "on"
     seconds = spec.stale_timeout_ms / 1000
+    stopped = "everything is stopped; " if spec.global_stop is not None else ""
     return (
-        f"down after {seconds:g} s; automatic resets {resets}, at most {spec.max_reset_attempts};"
-        f" warning above {spec.cpu_threshold:g} % CPU or {spec.ram_threshold:g} % RAM"
+        f"{stopped}down after {seconds:g} s; automatic resets {resets},"
+        f" at most {spec.max_reset_attempts}; warning above {spec.cpu_threshold:g} % CPU or {spec.ram_threshold:g} % RAM"
     )

@@ -8,7 +8,7 @@ One object at a time: the watch and the listing speak of the same objects, and m
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -25,16 +25,13 @@ from defib_core.config.conditions import (
 from defib_core.config.proxmox_cluster import parse_proxmox_cluster
 from defib_core.config.resources import (
     PROXMOX_CLUSTER,
-    RESET_REASON_ANNOTATION,
-    RESET_REQUESTED_ANNOTATION,
     SYSTEM_CONFIG,
     VIRTUAL_MACHINE,
     Resource,
 )
 from defib_core.config.system_config import SystemConfigSpec, parse_system_config
 from defib_core.config.virtual_machine import VirtualMachineSpec, parse_virtual_machine
-from defib_core.domain.actions import Source
-from defib_core.store import intents, mirror
+from defib_core.store import mirror
 from defib_core.store.clock import database_now
 from defib_core.store.mirror import Conflict, Displaced, ObjectKey
 from defib_operator.bodies import (
@@ -44,18 +41,14 @@ from defib_operator.bodies import (
     is_being_deleted,
     key_of,
     mark_of,
-    moment_in,
     version_of,
     vm_object,
 )
 from defib_operator.kube import Kubernetes, KubernetesError, KubernetesNotFound
 from defib_operator.status import refused_status
+from defib_operator.wishes import take_wishes
 
 log = structlog.get_logger(__name__)
-
-ANNOTATION_EXPIRES = timedelta(minutes=5)
-ANNOTATION_ACTOR = "kubectl"
-REASON_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +183,7 @@ class Intake:
             case Displaced():
                 await self._take_again([(result.younger_namespace, result.younger_name)])
         log.info("mirrored", vm=result.vm_id, name=key.name, generation=key.generation)
-        await self._take_annotation(result.vm_id, body)
+        await take_wishes(self.engine, result.vm_id, body["metadata"].get("annotations") or {})
 
     async def _check_under_config(
         self, connection: AsyncConnection, vm_id: int, key: ObjectKey, spec: VirtualMachineSpec
@@ -217,32 +210,6 @@ class Intake:
         existing = (body.get("status") or {}).get("conditions", [])
         status = refused_status((reason, message), meta["generation"], existing, datetime.now(UTC))
         await self._write(VIRTUAL_MACHINE, body, status)
-
-    async def _take_annotation(self, vm_id: int, body: Body) -> None:
-        """A reset asked for by annotation: acts once for each value, and not when it is old."""
-        annotations = body["metadata"].get("annotations") or {}
-        asked = annotations.get(RESET_REQUESTED_ANNOTATION)
-        if asked is None:
-            return
-        moment = moment_in(asked)
-        async with self.engine.begin() as connection:
-            now = await database_now(connection)
-            if moment is None or abs(now - moment) > ANNOTATION_EXPIRES:
-                log.info(
-                    "annotation_ignored", vm=vm_id, value=asked, why="not a recent RFC 3339 time"
-                )
-                return
-            request = intents.ManualRequest(
-                vm_id=vm_id,
-                source=Source.ANNOTATION,
-                actor=ANNOTATION_ACTOR,
-                reason=annotations.get(RESET_REASON_ANNOTATION, "asked for by annotation")[
-                    :REASON_MAX
-                ],
-                request_key=f"annotation:{asked}",
-            )
-            result = await intents.request_manual(connection, request, now)
-        log.info("annotation_taken", vm=vm_id, value=asked, result=repr(result))
 
     # SystemConfig
 

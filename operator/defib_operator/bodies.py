@@ -77,5 +77,6 @@ def in_words(spec: SystemConfigSpec) -> str:
     stopped = "everything is stopped; " if spec.global_stop is not None else ""
     return (
         f"{stopped}down after {seconds:g} s; automatic resets {resets},"
-        f" at most {spec.max_reset_attempts}; warning above {spec.cpu_threshold:g} % CPU or {spec.ram_threshold:g} % RAM"
+        f" at most {spec.max_reset_attempts};"
+        f" warning above {spec.cpu_threshold:g} % CPU or {spec.ram_threshold:g} % RAM"
     )

@@ -6,6 +6,7 @@ A production image holds only the extras of its own process, so nothing here may
 import importlib
 import sys
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NoReturn
 
 import typer
@@ -32,6 +33,13 @@ GROUPS = {
     "dev": Group("defib_cli.dev_commands", "dev", "The local stack and its simulators."),
 }
 
+COMMANDS = {
+    "simulate": Group(
+        "defib_cli.simulate_commands", "dev", "Play scenarios against a policy, on a virtual clock."
+    ),
+}
+"""Commands without subcommands: a function of the command's name in a module of their own."""
+
 
 def build(asked_for: str | None) -> typer.Typer:
     """Build the program with the group that is asked for; the others only show their summary."""
@@ -42,9 +50,16 @@ def build(asked_for: str | None) -> typer.Typer:
         pretty_exceptions_show_locals=False,
     )
     for name, group in GROUPS.items():
-        commands = _load(name, group) if name == asked_for else _placeholder()
+        commands = _load(name, group).app if name == asked_for else _placeholder()
         app.add_typer(commands, name=name, help=group.summary)
+    for name, command in COMMANDS.items():
+        run = getattr(_load(name, command), name) if name == asked_for else _nothing
+        app.command(name, help=command.summary)(run)
     return app
+
+
+def _nothing() -> None:
+    """Stand in for a command that is not asked for."""
 
 
 def _placeholder() -> typer.Typer:
@@ -53,9 +68,9 @@ def _placeholder() -> typer.Typer:
     return empty
 
 
-def _load(name: str, group: Group) -> typer.Typer:
+def _load(name: str, group: Group) -> ModuleType:
     try:
-        loaded: typer.Typer = importlib.import_module(group.module).app
+        return importlib.import_module(group.module)
     except ModuleNotFoundError as error:
         if group.extra is None or (error.name or "").startswith("defib"):
             raise
@@ -63,7 +78,6 @@ def _load(name: str, group: Group) -> typer.Typer:
             f"`defib {name}` needs {error.name}, which is not installed:"
             f" pip install 'defib[{group.extra}]'"
         )
-    return loaded
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,0 +1,172 @@
+"""Everything there is in a scenario, put together: fleet, Proxmox, API, database, operators."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from defib_core.store.clock import database_now
+from defib_dev.simulate.blocking import Gate, blocking_engine
+from defib_dev.simulate.guests import Guests
+from defib_dev.simulate.ingest import Ingest
+from defib_dev.simulate.kubernetes import KubernetesApi
+from defib_dev.simulate.replica import Armed, Replica, Surroundings
+from defib_dev.simulate.scenario import Scenario
+from defib_dev.simulate.virtual_time import Timeline
+
+READS_PROOFS = "ingest_liveness"
+OPERATORS_START_AT = 0.1
+"""Their sweeps come just after the events and reports of the same moment."""
+DELIVER_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person's wish for a reset, and the intent it became; None: it was not even written down."""
+
+    vm: str
+    at: float
+    intent: int | None
+    refused: str | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """One scenario at work."""
+
+    scenario: Scenario
+    database_url: str
+    timeline: Timeline
+    guests: Guests
+    kubernetes: KubernetesApi
+    database_is_up: bool = True
+    vm_ids: dict[str, int] = field(default_factory=dict)
+    replicas: list[Replica] = field(default_factory=list)
+    armed: Armed = field(default_factory=Armed)
+    posts: list[tuple[float, str]] = field(default_factory=list)
+    """When each POST was sent, and its path."""
+    asked: list[Asked] = field(default_factory=list)
+    _ingest: Ingest | None = None
+    _engine: AsyncEngine | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    @classmethod
+    def of(cls, scenario: Scenario, database_url: str, timeline: Timeline) -> "World":
+        """Build it; nothing runs yet."""
+        guests = Guests.of(scenario, timeline)
+        return cls(scenario, database_url, timeline, guests, KubernetesApi(scenario))
+
+    @property
+    def ingest(self) -> Ingest:
+        """The API's side."""
+        assert self._ingest is not None
+        return self._ingest
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The database as people reach it, through the API or kubectl."""
+        assert self._engine is not None
+        return self._engine
+
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether every part of ours is up, and nothing waits to be done."""
+        ups = (self.ingest.is_up, self.database_is_up, self.kubernetes.is_up)
+        return all(ups) and not self._tasks and not self.kubernetes.waiting
+
+    async def begin(self) -> None:
+        """Mirror every object, and start the API and one operator."""
+        self._engine = blocking_engine(self.database_url, self._gate(_nobody))
+        async with self.engine.begin() as connection:
+            now = await database_now(connection)
+            self.vm_ids = await self.kubernetes.mirror_all(self.scenario, connection, now)
+        self._ingest = Ingest(self.database_url, self._gate(_nobody), self.guests, self.vm_ids)
+        await self.ingest.come_up()
+
+    async def live(self) -> None:
+        """Let the VMs report and changes reach the operators, for as long as this runs."""
+        await asyncio.gather(
+            self.ingest.take_reports(), self.ingest.notice_returns(), self._deliver_later()
+        )
+
+    def start_replica(self) -> None:
+        """Start an operator process."""
+        around = Surroundings(
+            database_url=self.database_url,
+            gate=self._operators_gate,
+            guests=self.guests,
+            kubernetes=self.kubernetes,
+            armed=self.armed,
+            posted=lambda path: self.posts.append((self.timeline.elapsed, path)),
+        )
+        replica = Replica(f"operator-{next(self._numbers)}", around)
+        self.replicas.append(replica)
+        replica.start()
+
+    def living(self) -> list[Replica]:
+        """The operators that run; the leading one first."""
+        alive = [replica for replica in self.replicas if replica.is_alive]
+        return sorted(alive, key=lambda replica: not replica.leads)
+
+    async def deliver(self) -> None:
+        """Let the leading operator hear of changed objects, where it can."""
+        waiting = self.kubernetes.waiting and self.kubernetes.is_up and self.database_is_up
+        if not waiting or not any(replica.leads for replica in self.replicas):
+            return
+        async with self.engine.begin() as connection:
+            await self.kubernetes.deliver(connection, await database_now(connection))
+        for replica in self.living():
+            replica.configs_changed.set()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside everything else."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def when_database_is_back(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Have something done as soon as the database can be reached."""
+
+        async def wait() -> None:
+            while not self.database_is_up:  # noqa: ASYNC110 - virtual time costs nothing
+                await asyncio.sleep(DELIVER_EVERY)
+            await act()
+
+        self.later(wait())
+
+    async def close(self) -> None:
+        """End everything."""
+        for task in self._tasks:
+            task.cancel()
+        for replica in self.replicas:
+            await replica.close()
+        if self._ingest is not None:
+            await self._ingest.close()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    async def _deliver_later(self) -> None:
+        while True:
+            await asyncio.sleep(DELIVER_EVERY)
+            await self.deliver()
+
+    def _gate(self, watch: Callable[[str], None]) -> Gate:
+        gate = Gate(self.timeline, watch)
+        gate.is_up = lambda: self.database_is_up
+        return gate
+
+    def _operators_gate(self, watch: Callable[[str], None]) -> Gate:
+        def seen(statement: str) -> None:
+            watch(statement)
+            if READS_PROOFS in statement:
+                self.ingest.make_up()
+
+        return self._gate(seen)
+
+
+def _nobody(_: str) -> None:
+    """Nobody watches these statements."""

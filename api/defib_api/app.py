@@ -29,7 +29,8 @@ TAGS: list[dict[str, Any]] = [
 def create_app(settings: ApiSettings) -> ASGIApp:
     """Build the whole application; nothing connects before its lifespan starts."""
     services = make_services(settings)
-    return IngestFirst(dashboard_app(services), services.keys, services.known, services.writer)
+    app = dashboard_app(services)
+    return IngestFirst(app, services.keys, services.known, services.writer, services.rejections)
 
 
 def dashboard_app(services: Services | None) -> FastAPI:

@@ -16,6 +16,7 @@ from defib_api.housekeeping import Housekeeping
 from defib_api.ingest.backlog import Backlog
 from defib_api.ingest.prover import Prover
 from defib_api.ingest.registered import Registered
+from defib_api.ingest.rejections import Rejections
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
 from defib_api.supervise import keep_running
@@ -38,6 +39,7 @@ class Services:
     keys: KeyTable
     known: Registered
     writer: Writer
+    rejections: Rejections
     cache: ReadCache
     house: Housekeeping
 
@@ -53,6 +55,7 @@ class Services:
         others = [
             asyncio.create_task(keep_running("keys", self.keys.keep_fresh)),
             asyncio.create_task(keep_running("housekeeping", self.house.run)),
+            asyncio.create_task(keep_running("rejections", self.rejections.run)),
         ]
         writing = asyncio.create_task(keep_running("writer", self.writer.run))
         try:
@@ -83,6 +86,7 @@ def make_services(settings: ApiSettings) -> Services:
             Prover(replica_name(settings.api_port)),
             Backlog(),
         ),
+        rejections=Rejections(engine),
         cache=ReadCache(
             None if redis_url is None else redis_url.get_secret_value(),
             scope=f"{_place_of(url)}/{settings.namespace}",

@@ -11,6 +11,7 @@ from defib_api.ingest.backlog import Outcome
 from defib_api.ingest.body import TOO_LARGE, ClientGone, TooLarge, read_body, send_and_linger
 from defib_api.ingest.explain import FieldError, explain
 from defib_api.ingest.registered import Registered
+from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
 from defib_api.ingest.report import Malformed, Report, agent_time_of, decode, uuid_of, whole
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
@@ -36,11 +37,19 @@ class Refused(Exception):
 class IngestFirst:
     """The ASGI application: takes the reports, and passes everything else on."""
 
-    def __init__(self, app: ASGIApp, keys: KeyTable, known: Registered, writer: Writer) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyTable,
+        known: Registered,
+        writer: Writer,
+        rejections: Rejections,
+    ) -> None:
         self._app = app
         self._keys = keys
         self._known = known
         self._writer = writer
+        self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -58,9 +67,9 @@ class IngestFirst:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
-            token = await self._authenticate(scope)
+            token = await self._authenticate(scope, receive)
             body = await read_body(scope, receive)
-            return await self._take(token, body)
+            return await self._judge(token, body)
         except (ClientGone, TooLarge):
             raise
         except Refused as refused:
@@ -68,7 +77,19 @@ class IngestFirst:
         except Exception as error:  # noqa: BLE001 - the outermost edge; all of it is answered
             return answers.answer_to(error)
 
-    async def _authenticate(self, scope: Scope) -> KnownToken:
+    async def _judge(self, token: KnownToken, body: bytes) -> Answer:
+        """Take a report; one that is refused or shed is a sign of life all the same."""
+        try:
+            answer = await self._take(token, body)
+        except Refused as refused:
+            answer = refused.answer
+        except Exception as error:  # noqa: BLE001 - all of it is answered, and all of it is alive
+            answer = answers.answer_to(error)
+        if answer.status in BY_STATUS and token.cluster_id is not None:
+            self._rejections.note(token.cluster_id, body, BY_STATUS[answer.status])
+        return answer
+
+    async def _authenticate(self, scope: Scope, receive: Receive) -> KnownToken:
         key = content_type = b""
         for name, value in scope["headers"]:
             if name == KEY_HEADER:
@@ -79,6 +100,9 @@ class IngestFirst:
             raise Refused(answers.NO_KEY)
         token = await self._keys.find(key)
         if token is None:
+            cluster_id = self._rejections.cluster_of_retired(key)
+            if cluster_id is not None:
+                self._rejections.note(cluster_id, await read_body(scope, receive), RETIRED_KEY)
             raise Refused(answers.WRONG_KEY)
         if token.kind is not TokenKind.AGENT:
             raise Refused(answers.NOT_AN_AGENT_KEY)

@@ -1,0 +1,156 @@
+"""Reports that were refused or shed, kept as signs of life: whoever sent one is not dead.
+
+Only what came under a key that Defib made counts, a revoked or expired one included; else anybody
+could keep a dead VM from its reset. Gathered in memory, bounded, and written once a second, each VM
+at most once in ten seconds: a flood of bad reports costs the database nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from defib_api.ingest.report import NO_UUID, vmid_is_sane
+from defib_core.store import rejections as store
+from defib_core.store.clock import database_now
+from defib_core.store.failures import DATABASE_ERRORS, explain
+from defib_core.store.rejections import EVERY, Rejection
+from defib_core.store.tokens import digest
+
+log = structlog.get_logger(__name__)
+
+FLUSH_SECONDS = 1.0
+RETIRED_SECONDS = 3.0
+MOST = 20_000
+"""VMs remembered in one process; what is beyond is dropped, the oldest first."""
+RETIRED_KEY = "its key was revoked or has expired"
+BY_STATUS: Mapping[int, str] = {
+    400: "a report could not be read (400)",
+    429: "it sent more than could be taken (429)",
+    500: "the database refused its values (500)",
+    503: "a report could not be stored (503)",
+}
+
+
+class _Sender(msgspec.Struct, rename="camel"):
+    """As much of a report as says who sent it."""
+
+    vmid: object = None
+    smbios_uuid: object = None
+
+
+_decoder = msgspec.json.Decoder(_Sender)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Which VM a report is from. Exactly one of `vmid` and `smbios_uuid` is set."""
+
+    cluster_id: int
+    vmid: int | None
+    smbios_uuid: str | None
+
+
+def sender_of(cluster_id: int, body: bytes) -> Sender | None:
+    """Read who sent a report that may be wrong in everything else; None where it does not say."""
+    try:
+        said = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if said.vmid is not None:
+        sane = vmid_is_sane(said.vmid)
+        return Sender(cluster_id, int(str(said.vmid)), None) if sane else None
+    try:
+        uuid = UUID(said.smbios_uuid) if isinstance(said.smbios_uuid, str) else None
+    except ValueError:
+        return None
+    if uuid is None or uuid in NO_UUID:
+        return None
+    return Sender(cluster_id, None, str(uuid))
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    reason: str
+    at: float
+    """By the monotonic clock."""
+
+
+class Rejections:
+    """Gathers signs of life; `run` must be running for them to be written."""
+
+    def __init__(
+        self, engine: AsyncEngine, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine = engine
+        self._monotonic = monotonic
+        self._waiting: dict[Sender, _Noted] = {}
+        self._written: dict[Sender, float] = {}
+        self._retired: Mapping[bytes, int] = {}
+
+    def cluster_of_retired(self, key: bytes) -> int | None:
+        """Say which cluster a revoked or expired agent's key was for; None for every other."""
+        return self._retired.get(digest(key))
+
+    def note(self, cluster_id: int, body: bytes, reason: str) -> None:
+        """Keep that a report was not taken, if it says which VM it is from."""
+        sender = sender_of(cluster_id, body)
+        if sender is None:
+            return
+        now = self._monotonic()
+        if now - self._written.get(sender, float("-inf")) < EVERY.total_seconds():
+            return
+        if len(self._waiting) >= MOST:
+            self._waiting.pop(next(iter(self._waiting)))
+        self._waiting[sender] = _Noted(reason, now)
+
+    async def run(self) -> None:
+        """Write what has gathered, for ever; while the database is away it goes on gathering."""
+        learnt = float("-inf")
+        while True:
+            try:
+                if self._monotonic() - learnt >= RETIRED_SECONDS:
+                    await self._learn_retired()
+                    learnt = self._monotonic()
+                await self.flush()
+            except (*DATABASE_ERRORS, OSError) as error:
+                log.warning("rejections.not_written", error=explain(error), kept=len(self._waiting))
+            await asyncio.sleep(FLUSH_SECONDS)
+
+    async def _learn_retired(self) -> None:
+        async with self._engine.connect() as connection:
+            self._retired = await store.retired_agent_keys(connection)
+
+    async def flush(self) -> None:
+        """Write what has gathered; on a failure it is kept, and the failure raised."""
+        taken, now = dict(self._waiting), self._monotonic()
+        if not taken:
+            return
+        rejected = [
+            Rejection(
+                cluster_id=sender.cluster_id,
+                vmid=sender.vmid,
+                smbios_uuid=sender.smbios_uuid,
+                reason=noted.reason,
+                age=timedelta(seconds=now - noted.at),
+            )
+            for sender, noted in taken.items()
+        ]
+        async with self._engine.begin() as connection:
+            await store.record_rejections(connection, rejected, await database_now(connection))
+        self._forget(taken, now)
+
+    def _forget(self, taken: Mapping[Sender, _Noted], now: float) -> None:
+        """What was written need not be written again for a while."""
+        recent = now - EVERY.total_seconds()
+        self._written = {one: at for one, at in self._written.items() if at > recent}
+        self._written |= dict.fromkeys(taken, now)
+        for sender, noted in taken.items():
+            if self._waiting.get(sender) is noted:
+                del self._waiting[sender]

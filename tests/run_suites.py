@@ -33,6 +33,7 @@ SUITES = (
     "agents",
     "fleet_sim",
     "api",
+    "pipeline",
     "operator_process",
     "simulate",
     "docs",

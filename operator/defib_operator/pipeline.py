@@ -73,9 +73,10 @@ class Pipeline:
                 await self.take_up()
                 await asyncio.sleep(LOOK_FOR_WORK_EVERY.total_seconds())
         finally:
-            await self._stop()
+            await self.stop()
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """Leave everything as it is; what is on record is taken up again."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()

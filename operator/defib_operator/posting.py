@@ -190,15 +190,18 @@ class Posting:
             await self._end(ended)
             return
         seen = await self._until_ready(claim, following[0])
-        if seen is None:
-            await self._end(ended)
+        if not isinstance(seen, GuestLook):
+            await self._end(seen or ended)
             return
         await self._send(
             Claim(self.intent.id, claim.seq + 1, following[0], claim.action, seen.node)
         )
 
-    async def _until_ready(self, claim: Claim, step: PowerStep) -> GuestLook | None:
-        """Wait until the next POST makes sense; None where it is not needed any more."""
+    async def _until_ready(self, claim: Claim, step: PowerStep) -> GuestLook | Ended | None:
+        """Wait until the next POST makes sense; None where it is not needed any more.
+
+        A guest that does not come to it in time ends the intent: what is owed stays on record.
+        """
         deadline = asyncio.get_running_loop().time() + FOLLOW_FOR.total_seconds()
         while asyncio.get_running_loop().time() < deadline:
             try:
@@ -210,7 +213,7 @@ class Posting:
                 if ready is not None:
                     return seen if ready else None
             await asyncio.sleep(POLL_EVERY.total_seconds())
-        return None
+        return Ended(Phase.FAILED, f"Proxmox did not get it ready for a {step.value} in time")
 
     async def _end(self, ended: Ended) -> None:
         async with self.engine.begin() as connection:

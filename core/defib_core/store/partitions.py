@@ -1,13 +1,16 @@
 """Keeps the history's partitions: made ahead, dropped by age, and never a report lost between.
 
 Rows that came while no partition was there lie in the default partition; they are moved when theirs
-is made. Dropping needs the whole table for a moment, so it goes first and gives up soon: the next
-call drops what this one could not.
+is made. Both making and dropping need locks that readers are in the way of, and that others queue
+behind: what is not to be had soon is left to the next call, which comes long before it matters.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+import structlog
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -15,9 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.store.metrics import FIVE_MINUTES_KEPT, HOURS_KEPT, RAW_KEPT
 
+log = structlog.get_logger(__name__)
+
 LOCK = 0x64656670  # "defp"
-DROP_WAITS = "500ms"
+WAIT_FOR_LOCKS = "500ms"
 """Shorter than PostgreSQL's deadlock_timeout, so that nobody else is ever the victim."""
+
+Work = Callable[[], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ def name_of(table: str, start: datetime) -> str:
 
 
 async def maintain(connection: AsyncConnection, now: datetime) -> tuple[int, int]:
-    """Make what is missing and drop what is too old; return how many of each.
+    """Make what is missing and drop what is too old; return how many of each were.
 
     Runs under an advisory lock in the caller's transaction, so several replicas may call it.
     """
@@ -57,9 +64,25 @@ async def maintain(connection: AsyncConnection, now: datetime) -> tuple[int, int
     made = dropped = 0
     for kind in ALL:
         present = await _present(connection, kind)
-        dropped += await _drop_old(connection, kind, now, present)
-        made += await _make_ahead(connection, kind, now, present)
+        # Dropping locks the whole table, making its default partition: in the order of a writer.
+        dropped += await _soon(connection, partial(_drop_old, connection, kind, now, present))
+        made += await _soon(connection, partial(_make_ahead, connection, kind, now, present))
     return made, dropped
+
+
+async def _soon(connection: AsyncConnection, work: Work) -> int:
+    """Do a piece of work, or none of it where its locks are not to be had; return what it says."""
+    try:
+        async with connection.begin_nested():
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{WAIT_FOR_LOCKS}'"))
+            done = await work()
+            await connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        log.info("partitions_wait", why="somebody reads the history; the next call does it")
+        return 0
+    return done
 
 
 async def _present(connection: AsyncConnection, kind: Partitioned) -> dict[str, datetime]:
@@ -128,15 +151,6 @@ async def _drop_old(
     connection: AsyncConnection, kind: Partitioned, now: datetime, present: dict[str, datetime]
 ) -> int:
     old = [name for name, start in present.items() if start + kind.width < now - kind.keep]
-    if not old:
-        return 0
-    try:
-        async with connection.begin_nested():
-            await connection.execute(text(f"SET LOCAL lock_timeout = '{DROP_WAITS}'"))
-            await connection.execute(text("DROP TABLE " + ", ".join(sorted(old))))
-            await connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
-    except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise
-        return 0
+    if old:
+        await connection.execute(text("DROP TABLE " + ", ".join(sorted(old))))
     return len(old)

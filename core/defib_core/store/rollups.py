@@ -54,6 +54,8 @@ DONE = text("SELECT done_until FROM rollup_progress WHERE rollup = :rollup")
 async def roll_up(connection: AsyncConnection, rollup: Rollup, now: datetime) -> int:
     """Make the buckets that are due, in the caller's transaction; return the number of rows."""
     until = await _closed_until(connection, rollup, now)
+    if until is None:
+        return 0
     start = await _done(connection, rollup.target) or await _first(connection, rollup, now)
     done: datetime = (
         await connection.execute(LOCK_PROGRESS, {"rollup": rollup.target, "start": start})
@@ -74,13 +76,14 @@ async def roll_up(connection: AsyncConnection, rollup: Rollup, now: datetime) ->
     return int(written.rowcount)
 
 
-async def _closed_until(connection: AsyncConnection, rollup: Rollup, now: datetime) -> datetime:
-    """The end of the last bucket of which nothing can come any more."""
-    closed = now - SETTLED_AFTER
-    if rollup.source != "vm_metric":
-        done = await _done(connection, rollup.source)
-        closed = done or floor_to(now, rollup.width) - rollup.width
-    return floor_to(closed, rollup.width)
+async def _closed_until(
+    connection: AsyncConnection, rollup: Rollup, now: datetime
+) -> datetime | None:
+    """The end of the last bucket of which nothing can come any more; None before the first."""
+    if rollup.source == "vm_metric":
+        return floor_to(now - SETTLED_AFTER, rollup.width)
+    closed = await _done(connection, rollup.source)
+    return None if closed is None else floor_to(closed, rollup.width)
 
 
 async def _done(connection: AsyncConnection, rollup: str) -> datetime | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import AsyncConnection
+from psycopg.errors import CheckViolation
 from psycopg.rows import TupleRow
 
 MAX_BATCH = 1000
@@ -120,5 +121,9 @@ async def store(
         [row.boot_id for row in rows],
         [row.agent_time for row in rows],
     ]
-    cursor = await connection.execute(STORE, columns, prepare=True)
+    try:
+        cursor = await connection.execute(STORE, columns, prepare=True)
+    except CheckViolation:
+        # The partition of this hour was made while the statement ran: now it is there.
+        cursor = await connection.execute(STORE, columns, prepare=True)
     return frozenset(row[0] for row in await cursor.fetchall())

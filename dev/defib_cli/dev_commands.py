@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import defib_dev
+from defib_cli.bench_command import bench
 from defib_cli.fleet_command import fleet
 from defib_cli.proxmox_sim_command import proxmox_sim
 from defib_dev.components import control_plane as parts
@@ -133,6 +134,7 @@ def story(
 
 app.command("proxmox-sim")(proxmox_sim)
 app.command("fleet")(fleet)
+app.command("bench")(bench)
 
 
 def _again(command: str, folder: StackFolder) -> str:

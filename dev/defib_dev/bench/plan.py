@@ -1,0 +1,119 @@
+"""How long and how large the measurements are; nothing else tells a full run from a quick one."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """How one server is loaded, each repeat with connections of its own."""
+
+    repeats: int
+    wires: int
+    warm_up: float
+    """Seconds, answered but not counted."""
+    closed: float
+    """Seconds of the next request as soon as an answer comes."""
+    opened: float
+    """Seconds of arrivals on schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPlan:
+    """The reports."""
+
+    load: LoadPlan
+    vms: int
+    rate: float = 3333.0
+    """Reports a second on schedule: 100,000 VMs every 30 s."""
+    share_of_most: float = 0.7
+    """Of what a server can take at most, where that is less than `rate`."""
+    burst_factor: float = 10.0
+    burst_seconds: float = 3.0
+    burst_drain: float = 60.0
+    burst_wires: int = 1000
+    statement_seconds: float = 3.0
+    copied_rows: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """The sweeps."""
+
+    sizes: tuple[int, ...]
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsPlan:
+    """The dashboard's reads."""
+
+    load: LoadPlan
+    sizes: tuple[int, ...]
+    rate: float = 50.0
+    """Reads a second on schedule: 250 dashboards that ask every 5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPlan:
+    """The history: every VM reported every `interval` for the last `span`."""
+
+    vms: int
+    asked: int
+    """So many different VMs are asked for, by and by."""
+    repeats: int
+    api: LoadPlan
+    span: timedelta = timedelta(hours=24)
+    interval: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One kind of run. What does not fit into `seconds` any more is left out, and said so."""
+
+    mode: str
+    seconds: float
+    ingest: IngestPlan
+    sweep: SweepPlan
+    reads: ReadsPlan
+    history: HistoryPlan
+    postgres: dict[str, str] = field(default_factory=dict)
+    """Settings beyond PostgreSQL's own defaults."""
+
+
+POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
+
+FULL = Plan(
+    mode="full",
+    seconds=14.5 * 60,
+    ingest=IngestPlan(LoadPlan(3, wires=256, warm_up=2, closed=8, opened=12), vms=100_000),
+    sweep=SweepPlan(sizes=(10_000, 100_000, 1_000_000), repeats=5),
+    reads=ReadsPlan(LoadPlan(3, wires=8, warm_up=1, closed=2, opened=3), sizes=(1_000, 10_000)),
+    history=HistoryPlan(
+        vms=10_000,
+        asked=200,
+        repeats=3,
+        api=LoadPlan(3, wires=1, warm_up=0.5, closed=3, opened=3),
+    ),
+    postgres=POSTGRES,
+)
+QUICK = Plan(
+    mode="quick",
+    seconds=4.75 * 60,
+    ingest=IngestPlan(
+        LoadPlan(3, wires=256, warm_up=1, closed=4, opened=5),
+        vms=10_000,
+        burst_drain=20,
+        statement_seconds=1.5,
+        copied_rows=100_000,
+    ),
+    sweep=SweepPlan(sizes=(10_000, 100_000), repeats=5),
+    reads=ReadsPlan(LoadPlan(3, wires=8, warm_up=0.5, closed=1, opened=1.5), sizes=(1_000, 10_000)),
+    history=HistoryPlan(
+        vms=1_000,
+        asked=100,
+        repeats=3,
+        api=LoadPlan(3, wires=1, warm_up=0.5, closed=1, opened=1),
+    ),
+    postgres=POSTGRES,
+)

@@ -1,0 +1,1 @@
+"""The applications that Defib is measured beside. Nothing else may use them."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.config.system_config import parse_system_config
 from defib_core.domain.brakes import Scope
 from defib_core.domain.decide import Case
+from defib_core.domain.leaving import stopping_until
 from defib_core.domain.limits import Room
 from defib_core.domain.observation import History, Identity, Observation, Surroundings, Treatment
 from defib_core.domain.policy import Policy
@@ -21,10 +22,6 @@ from defib_core.store.controls import Window
 from defib_core.store.sweep import Candidate, Config, FleetClock
 from defib_operator.braking import LONG_AGO, BrakeView, view_brakes
 from defib_operator.looks import Finding
-
-STOPPING = "stopping"
-STOPPING_LASTS = timedelta(minutes=10)
-"""How long an orderly shutdown, with the boot after it, may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +140,16 @@ def _maintenance(one: Candidate, scene: Scene) -> str | None:
     for window in scene.windows:
         if window.holds(one.labels, one.config_id, scene.now):
             return f"{window.reason} (window {window.name}, until {window.ends_at:%H:%M:%SZ})"
-    leaves = _stopping_until(one)
+    leaves = stopping_until(one.status, one.last_heartbeat)
     if leaves is not None and scene.now < leaves:
         return f"it said that it is shutting down; until {leaves:%H:%M:%SZ}"
     return None
 
 
-def _stopping_until(one: Candidate) -> datetime | None:
-    if one.status != STOPPING or one.last_heartbeat is None:
-        return None
-    return one.last_heartbeat + STOPPING_LASTS
-
-
 def _floor(one: Candidate, scene: Scene) -> datetime:
     """The latest floor of its clock that is known without asking Proxmox."""
     floor = max(one.clock_floor, scene.clocks[one.config_id].floor)
-    leaves = _stopping_until(one)
+    leaves = stopping_until(one.status, one.last_heartbeat)
     return max(floor, leaves) if leaves is not None and leaves <= scene.now else floor
 
 

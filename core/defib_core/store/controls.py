@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.system_config import SystemConfigSpec
+from defib_core.domain.leaving import STOPPING, STOPPING_LASTS
 from defib_core.store import audit as log
 from defib_core.store import intents
 from defib_core.store import windows as maintenance
@@ -115,11 +116,18 @@ FROM over WHERE s.vm_id = over.vm_id
 """)
 END_HOLDS = text("""
 UPDATE hold h SET ended_at = greatest(:now, h.started_at)
-FROM vm_paused z
-WHERE h.ended_at IS NULL AND z.vm_id = h.vm_id
+FROM vm v JOIN vm_state s ON s.vm_id = v.id JOIN vm_paused z ON z.vm_id = v.id
+WHERE v.id = h.vm_id AND h.ended_at IS NULL
   AND (h.reason = 'Paused' AND (z.reason IS NULL OR z.until <= :now)
        OR h.reason = 'GlobalStop'
-          AND NOT EXISTS (SELECT FROM global_stop WHERE ended_at IS NULL))
+          AND NOT EXISTS (SELECT FROM global_stop WHERE ended_at IS NULL)
+       OR h.reason = 'Maintenance'
+          AND NOT (s.status = :stopping AND s.last_heartbeat > :stopping_since)
+          AND NOT EXISTS (
+              SELECT FROM maintenance m
+              WHERE m.closed_at IS NULL AND m.starts_at <= :now AND :now < m.ends_at
+                AND v.labels @> m.selector
+                AND (m.config_id IS NULL OR m.config_id = v.config_id)))
 """)
 
 CLEAR = text("""
@@ -376,8 +384,9 @@ async def held_by_ending(connection: AsyncConnection, now: datetime) -> Sequence
 async def end_what_is_over(connection: AsyncConnection, now: datetime) -> None:
     """End pauses and windows whose time has come; the clocks of their VMs start again there.
 
-    A hold whose pause or stop is over ends with it. The sweep has locked the states.
+    A hold whose reason is over ends with it. The sweep has locked the states.
     """
     await connection.execute(END_PAUSES, {"now": now})
     await maintenance.close_what_is_over(connection, now)
-    await connection.execute(END_HOLDS, {"now": now})
+    stopping = {"stopping": STOPPING, "stopping_since": now - STOPPING_LASTS}
+    await connection.execute(END_HOLDS, {"now": now, **stopping})

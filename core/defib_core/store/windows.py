@@ -119,10 +119,6 @@ WITH touched AS (
     JOIN vm v ON v.labels @> m.selector AND (m.config_id IS NULL OR v.config_id = m.config_id)
     WHERE m.closed_at IS NULL AND {which} AND m.starts_at < least(m.ends_at, :now)
     GROUP BY v.id
-),
-let_go AS (
-    UPDATE hold h SET ended_at = greatest(h.started_at, touched.at) FROM touched
-    WHERE h.vm_id = touched.vm_id AND h.ended_at IS NULL AND h.reason = 'Maintenance'
 )
 UPDATE vm_state s SET clock_floor = greatest(s.clock_floor, touched.at)
 FROM touched WHERE s.vm_id = touched.vm_id

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 STOPS_WITHIN = timedelta(seconds=2)
 """How long an orderly end waits for kopf's; its thread does not keep the process alive."""
+TLS_SAYS_GOODBYE = timedelta(milliseconds=250)
+"""What closed connections still need of the loop; aiohttp gives no way to wait for them."""
 
 
 async def run_kopf(registry: kopf.OperatorRegistry, namespace: str | None) -> None:
@@ -58,6 +60,7 @@ async def _operate(
         )
     finally:
         stop.set()  # kopf waits for it in a thread, which would outlive a failure
+        await asyncio.sleep(TLS_SAYS_GOODBYE.total_seconds())
 
 
 def _settle(ended: asyncio.Future[None], error: BaseException | None) -> None:

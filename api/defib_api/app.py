@@ -13,7 +13,17 @@ from defib_api import errors, openapi
 from defib_api.auth import principal_of
 from defib_api.envelope import Envelope
 from defib_api.ingest.route import IngestFirst
-from defib_api.routes import probes, report, resets, status, vms
+from defib_api.routes import (
+    audit,
+    controls,
+    global_stop,
+    maintenance,
+    probes,
+    report,
+    resets,
+    status,
+    vms,
+)
 from defib_api.services import Services, make_services
 from defib_core.config.settings import ApiSettings
 
@@ -22,6 +32,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "Fleet", "description": "All VMs at a glance."},
     {"name": "VMs", "description": "VMs, their history and their resets."},
     {"name": "Resets", "description": "Asking for a reset by hand."},
+    {"name": "Controls", "description": "What people set, each audited: pauses, windows, stops."},
     {"name": "Probes", "description": "For Kubernetes, load balancers and people."},
 ]
 
@@ -61,8 +72,8 @@ def dashboard_app(services: Services | None) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     app.include_router(report.router)
-    for router in (status.router, vms.router, resets.router):
-        app.include_router(router, dependencies=[Depends(principal_of)])
+    for shown in (status, vms, resets, controls, maintenance, global_stop, audit):
+        app.include_router(shown.router, dependencies=[Depends(principal_of)])
     app.include_router(probes.router)
 
 

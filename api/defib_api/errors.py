@@ -44,6 +44,12 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _database)
 
 
+def refused_field(field: str, message: str) -> ApiError:
+    """Refuse a request for a field that only shows itself wrong beside what the database says."""
+    found = [{"field": field, "message": message}]
+    return ApiError(400, f"the request was refused: {field} {message}", errors=found)
+
+
 def body_of(message: str, **more: object) -> dict[str, object]:
     """Build the body every failure has."""
     return {"success": False, "message": message, **more}
@@ -62,7 +68,7 @@ async def _expected(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    if request.method == "POST" and not _says_json(request):
+    if request.method in {"POST", "PUT"} and not _says_json(request):
         message = "send JSON, with the header Content-Type: application/json"
         return JSONResponse(body_of(message), 415)
     found = [_field_error(one["loc"], one["msg"]) for one in error.errors()]

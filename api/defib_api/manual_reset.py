@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from defib_core.store import intents, reads
+from defib_core.store import controls, reads
 from defib_core.store.clock import database_now
 from defib_core.store.intents import AlreadyUnfinished, ManualRequest
 from defib_core.store.reads import ResetView
@@ -38,7 +38,7 @@ async def ask(
     """
     async with engine.begin() as connection:
         now = await database_now(connection)
-        asked = await intents.request_manual(connection, request, now)
+        asked = await controls.request_reset(connection, request, now)
     if asked is None:
         raise NoSuchVM
     if isinstance(asked, AlreadyUnfinished):

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Response
 
 from defib_api import examples
+from defib_api.asking import Client, source_of
 from defib_api.auth import Authenticated, Principal
 from defib_api.documented import documented
 from defib_api.errors import ApiError
@@ -21,19 +22,10 @@ from defib_core.store import reads
 from defib_core.store.intents import ManualRequest
 from defib_core.store.reads import ResetView, VmView
 
-DASHBOARD = "dashboard"
 IN_PROGRESS, DRY_RUN = "ResetInProgress", "DryRun"
 
 router = APIRouter(prefix="/api", tags=["Resets"])
 
-Client = Annotated[
-    str | None,
-    Header(
-        alias="X-Defib-Client",
-        max_length=64,
-        description='"dashboard" marks the request as the dashboard\'s in the history.',
-    ),
-]
 RequestKey = Annotated[
     str | None,
     Header(
@@ -56,7 +48,7 @@ class AskedHow:
 
 def asked_how(client: Client = None, request_key: RequestKey = None) -> AskedHow:
     """Read the headers."""
-    return AskedHow(Source.DASHBOARD if client == DASHBOARD else Source.API, request_key)
+    return AskedHow(source_of(client), request_key)
 
 
 How = Annotated[AskedHow, Depends(asked_how)]

@@ -1,9 +1,14 @@
-"""The ids the API shows: `vm_123`, `reset_45`. What does not look so belongs to nothing."""
+"""The ids the API shows: `vm_123`, `reset_45`, `maintenance_6`, `audit_78`.
+
+What does not look so belongs to nothing.
+"""
 
 import re
 
 VM_ID = re.compile(r"\Avm_([1-9][0-9]{0,17})\Z")
 RESET_ID = re.compile(r"\Areset_([1-9][0-9]{0,17})\Z")
+WINDOW_ID = re.compile(r"\Amaintenance_([1-9][0-9]{0,17})\Z")
+AUDIT_ID = re.compile(r"\Aaudit_([1-9][0-9]{0,17})\Z")
 
 
 def vm_id_text(vm_id: int) -> str:
@@ -14,6 +19,16 @@ def vm_id_text(vm_id: int) -> str:
 def reset_id_text(intent_id: int) -> str:
     """Write the id of a reset."""
     return f"reset_{intent_id}"
+
+
+def window_id_text(window_id: int) -> str:
+    """Write the id of a maintenance window."""
+    return f"maintenance_{window_id}"
+
+
+def audit_id_text(line_id: int) -> str:
+    """Write the id of a line of the audit log."""
+    return f"audit_{line_id}"
 
 
 def read_id(pattern: re.Pattern[str], text: str) -> int | None:

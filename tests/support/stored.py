@@ -148,11 +148,13 @@ class Stored:
 
     async def cluster_id(self) -> int:
         """The cluster named default."""
-        return int(await self.value("SELECT id FROM proxmox_cluster WHERE name = 'default'"))
+        sql = "SELECT id FROM proxmox_cluster WHERE namespace = :ns AND name = 'default'"
+        return int(await self.value(sql, ns=NAMESPACE))
 
     async def config_id(self, name: str = "default") -> int:
         """A SystemConfig."""
-        return int(await self.value("SELECT id FROM system_config WHERE name = :name", name=name))
+        sql = "SELECT id FROM system_config WHERE namespace = :ns AND name = :name"
+        return int(await self.value(sql, ns=NAMESPACE, name=name))
 
     async def configure(self, name: str = "default", **spec: Any) -> int:
         """Put a SystemConfig in force; return its id."""

@@ -78,7 +78,7 @@ def decide(case: Case, now: datetime) -> Verdict:
     """Judge one VM. Returns Look where every check that needs no Proxmox has passed."""
     if not case.manual and not _is_candidate(case, now):
         return Wait()
-    for check in _MANUAL_BEFORE_LOOK if case.manual else _BEFORE_LOOK:
+    for check in _MANUAL_BEFORE_LOOK if case.manual else BEFORE_LOOK:
         held = check(case, now)
         if held is not None:
             return held
@@ -204,7 +204,7 @@ def _too_soon(case: Case, now: datetime) -> Hold | None:
     )
 
 
-_BEFORE_LOOK: tuple[Check, ...] = (
+BEFORE_LOOK: tuple[Check, ...] = (
     _global_stop,
     _auto_reset,
     _remediation,
@@ -218,6 +218,7 @@ _BEFORE_LOOK: tuple[Check, ...] = (
     _brakes,
     _back_off,
 )
+"""Every check that needs no Proxmox, in order; explain.py asks each of them."""
 _MANUAL_BEFORE_LOOK: tuple[Check, ...] = (_global_stop, _attempts)
 
 

@@ -1,0 +1,400 @@
+"""Why a VM is, or is not, being reset: what is known of it, put in the words of the rules. Pure.
+
+It judges by the very checks of decide.py and invents none. What only the operator can know (what
+Proxmox says, whether Kubernetes is heard) it takes from the operator's last word, the open hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from defib_core.domain.decide import BEFORE_LOOK, Case, Hold, decide
+from defib_core.domain.explain_words import NEEDED, PASSED, at, duration
+from defib_core.domain.policy import LifeSignal
+from defib_core.domain.reasons import HoldReason
+from defib_core.domain.states import State
+
+FIRST_OF_GROUP = (
+    HoldReason.GLOBAL_STOP,
+    HoldReason.INGEST_BLIND,
+    HoldReason.PATH_FAILURE,
+    HoldReason.PROXMOX_UNREACHABLE,
+    HoldReason.GUEST_AGENT_ALIVE,
+)
+ORDER = {reason: number for number, reason in enumerate(HoldReason)}
+GROUP_OF = {
+    reason: sum(ORDER[first] <= ORDER[reason] for first in FIRST_OF_GROUP) for reason in HoldReason
+}
+"""1 a person's will and history, 2 our own health, 3 many VMs at once, 4 Proxmox, 5 its life."""
+IN_PROXMOX, ALIVE_AFTER_ALL = 4, 5
+LIMITS = (HoldReason.HOURLY_LIMIT, HoldReason.IN_FLIGHT_LIMIT)
+"""Handed out last, among those that nothing else holds."""
+ASKED = frozenset(
+    {
+        HoldReason.CONTROL_PLANE_STALE,
+        *LIMITS,
+        *(reason for reason, group in GROUP_OF.items() if group >= IN_PROXMOX),
+    }
+)
+"""What only the operator knows: taken from its last word."""
+
+NO_SWEEP_AFTER = timedelta(minutes=1)
+
+
+class Status(StrEnum):
+    """What came of a check."""
+
+    PASSED = "passed"
+    HOLDS = "holds"
+    NOT_ASKED = "not_asked"
+
+
+class Kind(StrEnum):
+    """What the verdict comes to."""
+
+    ALIVE = "alive"
+    NEVER_REPORTED = "never_reported"
+    NOT_MANAGED = "not_managed"
+    """No accepted VirtualMachine stands for it: it is watched, and never reset."""
+    WAITING = "waiting"
+    """It is down, and its clock was started again: it has time left."""
+    HELD = "held"
+    UNDER_WAY = "under_way"
+    RECORDED = "recorded"
+    """A dry run: what would have been done is in its history."""
+    DUE = "due"
+    """Nothing that the database knows holds it; the next sweep asks Proxmox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A moment before which its silence does not count, and why."""
+
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """The operator's last word on a VM that is down."""
+
+    reason: HoldReason
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Something that stands in the way of resets: a stop, a pause, a window, a brake."""
+
+    reason: str
+    message: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Resets under way and sent lately, beside their limits."""
+
+    in_flight: int = 0
+    in_flight_most: int = 2
+    on_node: int = 0
+    on_node_most: int = 2
+    last_hour: int = 0
+    last_hour_most: int = 30
+
+    def message(self, reason: HoldReason) -> str:
+        """Say how much of a limit is used."""
+        if reason is HoldReason.HOURLY_LIMIT:
+            return f"{self.last_hour} of {self.last_hour_most} resets of its fleet in the last hour"
+        fleet = f"{self.in_flight} of {self.in_flight_most} resets under way in its fleet"
+        return f"{fleet}, {self.on_node} of {self.on_node_most} on its node"
+
+    def is_full(self, reason: HoldReason) -> bool:
+        """Say whether a limit is reached."""
+        if reason is HoldReason.HOURLY_LIMIT:
+            return self.last_hour >= self.last_hour_most
+        return self.in_flight >= self.in_flight_most or self.on_node >= self.on_node_most
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing that was decided or happened; `detail` is what it rested on, for programs."""
+
+    at: datetime
+    kind: str
+    """transition, hold or reset."""
+    message: str
+    until: datetime | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the database knows of one VM and around it. `case` as the sweep would judge it."""
+
+    now: datetime
+    name: str
+    case: Case
+    state_since: datetime
+    floors: Sequence[Floor] = ()
+    not_managed: str | None = None
+    """Why it is never reset at all; None where a VirtualMachine stands for it."""
+    hold: OpenHold | None = None
+    under_way: str | None = None
+    """The reset that is not finished, in words."""
+    reset_pending: bool = False
+    traffic: Traffic = Traffic()
+    in_force: Sequence[InForce] = ()
+    swept_at: datetime | None = None
+    decisions: Sequence[Decision] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Its clocks. Silence counts from `counts_from`, which is the reason's moment."""
+
+    last_heartbeat: datetime | None
+    counts_from: datetime
+    counts_from_why: str
+    floored_silence: timedelta
+    stale_timeout: timedelta
+    runs_out_at: datetime
+    floors: Sequence[Floor]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is the case now, in one sentence."""
+
+    kind: Kind
+    message: str
+    reason: HoldReason | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of the rules, in their order."""
+
+    group: int
+    reason: HoldReason
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What is left of its attempts, and when the next one may be."""
+
+    used: int
+    allowed: int
+    left: int
+    last_at: datetime | None
+    next_not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The whole answer."""
+
+    name: str
+    now: datetime
+    state: State
+    state_since: datetime
+    warnings: Sequence[str]
+    clocks: Clocks
+    verdict: Verdict
+    needed: Sequence[str]
+    checks: Sequence[Check]
+    attempts: Attempts
+    in_force: Sequence[InForce]
+    decisions: Sequence[Decision]
+
+
+def explain(facts: Facts) -> Explanation:
+    """Say everything that is known of why."""
+    verdict = _verdict(facts)
+    checks = _checks(facts, verdict)
+    return Explanation(
+        name=facts.name,
+        now=facts.now,
+        state=facts.case.observation.state,
+        state_since=facts.state_since,
+        warnings=_warnings(facts),
+        clocks=_clocks(facts),
+        verdict=verdict,
+        needed=_needed(facts, verdict, checks),
+        checks=checks,
+        attempts=_attempts(facts),
+        in_force=facts.in_force,
+        decisions=facts.decisions,
+    )
+
+
+def _warnings(facts: Facts) -> list[str]:
+    if facts.swept_at is None:
+        return ["no operator has ever looked at the fleet: nothing is judged, nothing is reset"]
+    age = facts.now - facts.swept_at
+    interval = facts.case.treatment.policy.stale_check_interval
+    if age <= max(3 * interval, NO_SWEEP_AFTER):
+        return []
+    since = f"{at(facts.swept_at)} ({duration(age)} ago)"
+    return [f"no operator has swept since {since}: nothing is judged, nothing is reset"]
+
+
+def _clocks(facts: Facts) -> Clocks:
+    seen = facts.case.observation
+    floors = sorted(facts.floors, key=lambda one: one.at, reverse=True)
+    heard = () if seen.last_heartbeat is None else (Floor(seen.last_heartbeat, "its heartbeat"),)
+    latest = max(
+        (*heard, *floors),
+        key=lambda one: one.at,
+        default=Floor(seen.clock_floor, "its clock was started"),
+    )
+    return Clocks(
+        last_heartbeat=seen.last_heartbeat,
+        counts_from=latest.at,
+        counts_from_why=latest.why,
+        floored_silence=facts.now - latest.at,
+        stale_timeout=seen.stale_timeout,
+        runs_out_at=latest.at + seen.stale_timeout,
+        floors=[one for one in floors if not heard or one.at > heard[0].at],
+    )
+
+
+def _verdict(facts: Facts) -> Verdict:
+    seen = facts.case.observation
+    if facts.not_managed is not None:
+        return Verdict(Kind.NOT_MANAGED, facts.not_managed)
+    if facts.under_way is not None:
+        return Verdict(Kind.UNDER_WAY, facts.under_way)
+    if seen.state is State.UNKNOWN:
+        message = "it has never reported; install the agent, or check its key and address"
+        return Verdict(Kind.NEVER_REPORTED, message)
+    if seen.state.is_alive:
+        return Verdict(Kind.ALIVE, "it reports; nothing is to be done", since=facts.state_since)
+    return _verdict_on_silence(facts)
+
+
+def _verdict_on_silence(facts: Facts) -> Verdict:
+    clocks, case = _clocks(facts), facts.case
+    if clocks.floored_silence <= clocks.stale_timeout:
+        why = f"silence counts from {at(clocks.counts_from)}: {clocks.counts_from_why}"
+        message = f"it is down, and has until {at(clocks.runs_out_at)} to report: {why}"
+        return Verdict(Kind.WAITING, message, since=clocks.counts_from)
+    judged = decide(case, facts.now)
+    if isinstance(judged, Hold):
+        same = facts.hold is not None and facts.hold.reason is judged.reason
+        since = facts.hold.since if facts.hold is not None and same else None
+        return Verdict(Kind.HELD, judged.message, judged.reason, since)
+    if case.treatment.policy.dry_run and case.history.dry_run_done:
+        message = "dryRun is on: what would have been done is in its history, once an incident"
+        return Verdict(Kind.RECORDED, message)
+    if facts.hold is not None and facts.hold.reason in ASKED:
+        return Verdict(Kind.HELD, facts.hold.message, facts.hold.reason, facts.hold.since)
+    message = "nothing that the database knows holds it; the next sweep asks Proxmox"
+    return Verdict(Kind.DUE, message)
+
+
+def _checks(facts: Facts, verdict: Verdict) -> list[Check]:
+    if facts.not_managed is not None:
+        message = "not judged: it is not managed"
+        return [Check(GROUP_OF[reason], reason, Status.NOT_ASKED, message) for reason in HoldReason]
+    held = _held(facts)
+    word = verdict.reason if verdict.kind is Kind.HELD and verdict.reason in ASKED else None
+    return [_check(facts, reason, held, word) for reason in HoldReason]
+
+
+def _held(facts: Facts) -> dict[HoldReason, str]:
+    """Every check before Proxmox that holds now, not only the first."""
+    found = {brake.reason: brake.message for brake in facts.case.around.brakes}
+    for check in BEFORE_LOOK:
+        held = check(facts.case, facts.now)
+        if held is not None:
+            found.setdefault(held.reason, held.message)
+    return found
+
+
+def _check(
+    facts: Facts, reason: HoldReason, held: Mapping[HoldReason, str], word: HoldReason | None
+) -> Check:
+    group = GROUP_OF[reason]
+    if reason in held:
+        return Check(group, reason, Status.HOLDS, held[reason])
+    if reason is word and facts.hold is not None:
+        return Check(group, reason, Status.HOLDS, facts.hold.message)
+    if reason in LIMITS:
+        status = Status.HOLDS if facts.traffic.is_full(reason) else Status.PASSED
+        return Check(group, reason, status, facts.traffic.message(reason))
+    if reason in ASKED:
+        return _asked(group, reason, word)
+    return Check(group, reason, Status.PASSED, PASSED[reason](facts.case))
+
+
+def _asked(group: int, reason: HoldReason, word: HoldReason | None) -> Check:
+    """A check that only the operator can make: passed where its last word came after it."""
+    if reason is HoldReason.CONTROL_PLANE_STALE:
+        message = "the operator alone knows whether it hears the Kubernetes API; it has not held"
+        return Check(group, reason, Status.PASSED if word else Status.NOT_ASKED, message)
+    if word in LIMITS or (word is not None and ORDER[reason] < ORDER[word]):
+        return Check(group, reason, Status.PASSED, "as the operator last saw it")
+    return Check(group, reason, Status.NOT_ASKED, "asked when nothing before it holds")
+
+
+def _needed(facts: Facts, verdict: Verdict, checks: Sequence[Check]) -> list[str]:
+    """What would have to happen for a reset, in order."""
+    if verdict.kind is Kind.NOT_MANAGED:
+        return ["a VirtualMachine must stand for it, and be accepted"]
+    if verdict.kind is Kind.UNDER_WAY:
+        return []
+    policy = facts.case.treatment.policy
+    needed = [*_silence_needed(facts)]
+    needed += [
+        f"{one.reason}: {NEEDED[one.reason]} ({one.message})"
+        for one in checks
+        if one.status is Status.HOLDS
+    ]
+    if policy.dry_run:
+        needed.append("dryRun is set to false in its SystemConfig; until then it is only recorded")
+    if any(one.status is Status.NOT_ASKED for one in checks if one.group == IN_PROXMOX):
+        needed.append(
+            "Proxmox answers, and says that the VM is there, is the same, runs, and is neither"
+            " paused, locked nor being moved"
+        )
+    if any(one.status is Status.NOT_ASKED for one in checks if one.group == ALIVE_AFTER_ALL):
+        needed += _no_sign_of_life(policy.safety.second_life_signals, policy.safety.io_window)
+    return needed
+
+
+def _silence_needed(facts: Facts) -> list[str]:
+    clocks, state = _clocks(facts), facts.case.observation.state
+    timeout = duration(clocks.stale_timeout)
+    if state is State.UNKNOWN:
+        return [f"it reports, and later falls silent for longer than {timeout}"]
+    if clocks.floored_silence > clocks.stale_timeout:
+        return []
+    return [f"no heartbeat comes until {at(clocks.runs_out_at)}: {timeout} of silence"]
+
+
+def _no_sign_of_life(signals: frozenset[LifeSignal], window: timedelta) -> list[str]:
+    words = {
+        LifeSignal.GUEST_AGENT: "its QEMU guest agent does not answer",
+        LifeSignal.IO: f"its disks and network are still over {duration(window)}",
+    }
+    return [text for signal, text in words.items() if signal in signals]
+
+
+def _attempts(facts: Facts) -> Attempts:
+    history, treatment = facts.case.history, facts.case.treatment
+    last = history.last_attempt_at
+    wait = treatment.policy.back_off(history.attempts)
+    return Attempts(
+        used=history.attempts,
+        allowed=treatment.max_attempts,
+        left=max(0, treatment.max_attempts - history.attempts),
+        last_at=last,
+        next_not_before=None if last is None else last + wait,
+    )

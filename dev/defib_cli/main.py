@@ -14,6 +14,8 @@ import typer
 from defib_core.config.settings import SettingsError
 
 USAGE_ERROR = 2
+FAILED = 1
+NOT_MIGRATED = "the database's schema is missing or too old; run `defib db upgrade`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,9 @@ def _load(name: str, group: Group) -> ModuleType:
         )
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = USAGE_ERROR) -> NoReturn:
     typer.secho(f"defib: {message}", fg=typer.colors.RED, err=True)
-    raise SystemExit(USAGE_ERROR)
+    raise SystemExit(code)
 
 
 def main() -> None:
@@ -92,6 +94,26 @@ def main() -> None:
         app()
     except SettingsError as error:
         _fail(str(error))
+    except Exception as error:
+        why = _database_trouble(error)
+        if why is None:
+            raise
+        _fail(why, FAILED)
+
+
+def _database_trouble(error: Exception) -> str | None:
+    """Say what is wrong with the database; None where something else is."""
+    from defib_core.store import failures, migrate  # noqa: PLC0415 - `defib --help` needs neither
+
+    if isinstance(error, migrate.NewerSchema):
+        return str(error)
+    if not isinstance(error, failures.DATABASE_ERRORS):
+        return None
+    if failures.is_schema_missing(error):
+        return NOT_MIGRATED
+    if failures.is_away(error):
+        return f"cannot reach PostgreSQL: {failures.explain(error)}"
+    return None
 
 
 if __name__ == "__main__":

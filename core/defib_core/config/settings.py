@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -45,7 +46,8 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        url = value.get_secret_value()
+        if not url.startswith(("postgresql://", "postgres://")) or not _has_a_port(url):
             raise ValueError("must be a URL of the form postgresql://user:password@host:5432/defib")
         return value
 
@@ -97,6 +99,14 @@ class OperatorSettings(Settings):
 KNOWN_TO_ALL = frozenset(
     name for kind in (DatabaseSettings, ApiSettings, OperatorSettings) for name in kind.model_fields
 )
+
+
+def _has_a_port(url: str) -> bool:
+    """True unless what stands for the port is none; a password may be in the way, unescaped."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _setting(variable: str, value: str) -> tuple[str, str]:

@@ -44,6 +44,9 @@ def _current(connection: Connection) -> str:
 
 def _check_known(connection: Connection) -> None:
     current = _current(connection)
+    connection.commit()
+    if not current:
+        return
     try:
         ScriptDirectory.from_config(_config()).get_revision(current)
     except CommandError as error:

@@ -209,7 +209,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
               FROM reset_history r WHERE r.vm_id = s.vm_id AND r.sent_at IS NOT NULL
               ORDER BY r.id DESC LIMIT 1), false)
         AND EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
-                    WHERE r.vm_id = s.vm_id AND p.step = 'stop' AND p.phase IN ('succeeded', 'unknown')
+                    WHERE r.vm_id = s.vm_id AND p.step = 'stop'
+                      AND p.phase IN ('succeeded', 'unknown')
                       AND p.sending_at > s.last_heartbeat)
         AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                         WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'

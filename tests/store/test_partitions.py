@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from defib_core.store import heartbeats, partitions, registry
 from defib_core.store.clock import database_now
 from defib_core.store.engine import hot_connection
-from defib_core.store.heartbeats import Heartbeat
 from defib_core.store.registry import ReportedIdentity
 from support.stored import A_HEARTBEAT, MINUTE, SECOND, Stored
 from support.waiting import eventually_async
@@ -171,7 +171,7 @@ async def reporting(engine: AsyncEngine) -> int:
 async def stream(database_url: str, reporting: int) -> AsyncIterator[list[int]]:
     """Reports without a pause while the test runs; the list counts them."""
     connection = await hot_connection(database_url, application="tests-stream")
-    heartbeat = Heartbeat(**{**vars_of(A_HEARTBEAT), "vm_id": reporting})
+    heartbeat = replace(A_HEARTBEAT, vm_id=reporting)
     stored: list[int] = []
     stop = asyncio.Event()
 
@@ -187,10 +187,6 @@ async def stream(database_url: str, reporting: int) -> AsyncIterator[list[int]]:
         await task
     finally:
         await connection.close()
-
-
-def vars_of(heartbeat: Heartbeat) -> dict[str, object]:
-    return {name: getattr(heartbeat, name) for name in heartbeat.__slots__}
 
 
 def has_at_least(stored: list[int], count: int) -> Callable[[], Awaitable[bool]]:

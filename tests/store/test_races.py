@@ -1,7 +1,7 @@
 """Several connections at once: nothing twice, nothing lost, and no deadlock with heartbeats."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -182,8 +182,7 @@ async def test_writers_with_the_same_vms_in_any_order_all_store(
 
 
 def heartbeat(vm_id: int, cpu: float = 10) -> Heartbeat:
-    fields = {name: getattr(A_HEARTBEAT, name) for name in A_HEARTBEAT.__slots__}
-    return Heartbeat(**{**fields, "vm_id": vm_id, "cpu": cpu})
+    return replace(A_HEARTBEAT, vm_id=vm_id, cpu=cpu)
 
 
 async def test_repeated_heartbeats_are_hot_updates(engine: AsyncEngine, database_url: str) -> None:

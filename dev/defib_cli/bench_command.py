@@ -3,6 +3,8 @@
 Heavy modules are imported by the command itself: `--help` must be quick.
 """
 
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +51,8 @@ def bench(
     from defib_dev.bench.run import run  # noqa: PLC0415 - same
 
     progress = Console(stderr=True)
+    # An end like any other: the servers and their folder go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         if earlier is not None:
             found = results.load(earlier)

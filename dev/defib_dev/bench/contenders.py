@@ -67,7 +67,7 @@ class Contender:
         return Aim(self.port, self.requests, wires, self.turn)
 
     def _run(self, bench: Bench, loop: Load) -> Loaded:
-        meter = Meter({GENERATOR: os.getpid(), **self.pids})
+        meter = Meter({**self.pids, GENERATOR: os.getpid()})
         tally = bench.run(loop.run())
         loaded = Loaded(tally, meter.used())
         self.acknowledged += tally.acknowledged

@@ -86,14 +86,14 @@ POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
 FULL = Plan(
     mode="full",
     seconds=14.5 * 60,
-    ingest=IngestPlan(LoadPlan(3, wires=256, warm_up=2, closed=8, opened=12), vms=100_000),
+    ingest=IngestPlan(LoadPlan(3, wires=256, warm_up=2, closed=6, opened=10), vms=100_000),
     sweep=SweepPlan(sizes=(10_000, 100_000, 1_000_000), repeats=5),
-    reads=ReadsPlan(LoadPlan(3, wires=8, warm_up=1, closed=2, opened=3), sizes=(1_000, 10_000)),
+    reads=ReadsPlan(LoadPlan(3, wires=8, warm_up=0.5, closed=1.5, opened=2), sizes=(1_000, 10_000)),
     history=HistoryPlan(
         vms=10_000,
         asked=200,
         repeats=3,
-        api=LoadPlan(3, wires=1, warm_up=0.5, closed=3, opened=3),
+        api=LoadPlan(3, wires=1, warm_up=0.5, closed=2, opened=2),
     ),
     postgres=POSTGRES,
 )
@@ -101,19 +101,19 @@ QUICK = Plan(
     mode="quick",
     seconds=4.75 * 60,
     ingest=IngestPlan(
-        LoadPlan(3, wires=256, warm_up=1, closed=4, opened=5),
+        LoadPlan(3, wires=256, warm_up=0.75, closed=3, opened=3.5),
         vms=10_000,
-        burst_drain=20,
-        statement_seconds=1.5,
+        burst_drain=12,
+        statement_seconds=1,
         copied_rows=100_000,
     ),
     sweep=SweepPlan(sizes=(10_000, 100_000), repeats=5),
-    reads=ReadsPlan(LoadPlan(3, wires=8, warm_up=0.5, closed=1, opened=1.5), sizes=(1_000, 10_000)),
+    reads=ReadsPlan(LoadPlan(2, wires=8, warm_up=0.3, closed=0.7, opened=1), sizes=(1_000, 10_000)),
     history=HistoryPlan(
         vms=1_000,
         asked=100,
         repeats=3,
-        api=LoadPlan(3, wires=1, warm_up=0.5, closed=1, opened=1),
+        api=LoadPlan(2, wires=1, warm_up=0.3, closed=0.7, opened=1),
     ),
     postgres=POSTGRES,
 )

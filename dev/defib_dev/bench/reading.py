@@ -42,8 +42,7 @@ class Case:
 def measure(bench: Bench) -> Section | None:
     """Measure each size there is time for; None where there was for none."""
     plan = bench.plan.reads
-    conditions: dict[str, str | int | float] = {"connections": plan.load.wires}
-    section = Section("reads", "Reads", conditions)
+    section = Section("reads", "Reads", {"connections": plan.load.wires})
     for vms in plan.sizes:
         if bench.fits(_needed(plan.load), f"reads of {vms:,} VMs"):
             _measure_size(bench, vms, section)
@@ -78,18 +77,19 @@ def read(bench: Bench, contender: Contender, plan: LoadPlan, case: Case, section
 
 def _measure_size(bench: Bench, vms: int, section: Section) -> None:
     with _serving(bench, vms) as (apis, keys):
+        size = _size(apis["with Redis"], PATHS["vms"], keys) / KIB
+        section.add(f"{vms}.size", f"One answer of /api/vms, {vms:,} VMs", "KiB", [size])
         for how, api in apis.items():
             for name, path in PATHS.items():
                 title = f"{path}, {vms:,} VMs, {how}"
                 bench.say(f"  {title}")
                 case = Case(
-                    key=f"{vms}.{how.replace(' ', '_')}.{name}",
+                    key=f"{vms}.{_key(how)}.{name}",
                     title=title,
                     path=path,
                     reference=None if name == REFERENCE else f"{vms}.{_key(how)}.{REFERENCE}",
                     target=TARGET if vms == TARGET_VMS and name != REFERENCE else None,
                 )
-                section.conditions[f"kib_{name}_{vms}"] = _size(api, path, keys) // KIB
                 read(
                     bench, _contender(api, title, path, keys), bench.plan.reads.load, case, section
                 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from defib_dev.bench import stored
-from defib_dev.bench.arena import BARE, DEFIB, NAIVE, SERVER, TITLES, Arena
+from defib_dev.bench.arena import BARE, DEFIB, NAIVE, POSTGRES, SERVER, TITLES, Arena
 from defib_dev.bench.bench import Bench
 from defib_dev.bench.contenders import GENERATOR, Loaded
 from defib_dev.bench.figures import MICROSECONDS, PER_SECOND, TIMES, Section, Target
@@ -30,7 +30,7 @@ def measure(bench: Bench, arena: Arena, section: Section) -> Saturation:
     """Load all by turns, so that what changes meanwhile befalls all alike."""
     url, superuser_url = arena.databases[DEFIB].url, arena.databases[DEFIB].superuser_url
     rounds: Rounds = {name: [] for name in arena.contenders}
-    before = stored.state_table(url)
+    before = stored.state_table(url, 0)
     log_bytes = []
     plan = bench.plan.ingest.load
     for number in range(plan.repeats):
@@ -46,7 +46,8 @@ def measure(bench: Bench, arena: Arena, section: Section) -> Saturation:
     _add_rates(section, found)
     _add_costs(section, found)
     section.add("defib.log", "Defib: write-ahead log", "bytes/report", log_bytes)
-    _add_table(section, before, stored.state_table(url))
+    updates = arena.contenders[DEFIB].acknowledged.total()
+    _add_table(section, before, stored.state_table(url, updates))
     return found
 
 
@@ -84,6 +85,15 @@ def _add_costs(section: Section, found: Saturation) -> None:
                 n=sum(one.tally.ok for one in loaded),
                 reference=f"{BARE}.cpu.{process}" if beside_bare else None,
             )
+    for name in (NAIVE, DEFIB):
+        section.add(
+            f"{name}.cpu",
+            f"{TITLES[name]}: CPU of server and PostgreSQL",
+            MICROSECONDS,
+            [one.cost(SERVER) + one.cost(POSTGRES) for one in found.rounds[name]],
+            n=sum(one.tally.ok for one in found.rounds[name]),
+            reference=f"{NAIVE}.cpu" if name == DEFIB else None,
+        )
     everybody = [one.others_percent for loaded in found.rounds.values() for one in loaded]
     section.add("others", "CPU of programs that do not belong here", "% of a core", everybody)
 

@@ -3,8 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic, sleep
 
 import psycopg
+
+from defib_dev.bench.figures import BenchError
+
+COUNTED_SECONDS = 10.0
+PAUSE_SECONDS = 0.1
 
 REPORTS = "SELECT v.vmid, count(*) FROM vm_metric m JOIN vm v ON v.id = m.vm_id GROUP BY v.vmid"
 UPDATES = """
@@ -32,12 +38,22 @@ def missing(url: str, acknowledged: Mapping[str, int]) -> int:
     return sum(max(count - there[vmid], 0) for vmid, count in acknowledged.items())
 
 
-def state_table(url: str) -> StateTable:
-    """What PostgreSQL counted of the hot table."""
-    with psycopg.connect(url) as connection:
-        row = connection.execute(UPDATES).fetchone()
-    assert row is not None
-    return StateTable(*row)
+def state_table(url: str, updates: int) -> StateTable:
+    """What PostgreSQL counted of the hot table; it counts late, so wait for so many updates."""
+    end = monotonic() + COUNTED_SECONDS
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            row = connection.execute(UPDATES).fetchone()
+            assert row is not None
+            found = StateTable(*row)
+            if found.updates >= updates:
+                return found
+            if monotonic() > end:
+                raise BenchError(
+                    f"PostgreSQL counted {found.updates} updates of states and not {updates} "
+                    f"within {COUNTED_SECONDS:.0f} s; is track_counts off?"
+                )
+            sleep(PAUSE_SECONDS)
 
 
 def log_position(superuser_url: str) -> float:

@@ -1,10 +1,11 @@
 """The same endpoint as a tutorial has it: FastAPI, SQLAlchemy's ORM, one commit a report.
 
-It finds or creates the VM, updates its state and inserts a row of metrics, in one transaction, and
-answers when that is committed: what Defib does, without the care for speed.
+It looks the key and the thresholds up, as both can be changed at any time, finds or creates the VM,
+updates its state and inserts a row of metrics, in one transaction, and answers when that is
+committed: what Defib does, without the care for speed.
 """
 
-import secrets
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,12 +19,29 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from defib_core.store.engine import sqlalchemy_url
 
 THREADS = 40
-"""FastAPI runs that many at a time; each finds a connection."""
-CPU_THRESHOLD, RAM_THRESHOLD = 80.0, 90.0
+"""FastAPI runs that many at a time. Each finds a connection, as connecting anew would cost more."""
 
 
 class Base(DeclarativeBase):
     """The tables."""
+
+
+class ApiKey(Base):
+    """A key that agents may send, as its digest."""
+
+    __tablename__ = "api_key"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+
+
+class SystemConfig(Base):
+    """The thresholds, in the one row."""
+
+    __tablename__ = "system_config"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cpu_threshold: Mapped[float] = mapped_column(default=80.0)
+    ram_threshold: Mapped[float] = mapped_column(default=90.0)
 
 
 class Vm(Base):
@@ -78,9 +96,15 @@ class Report(BaseModel):
     uptime: float | None = None
 
 
+def digest(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 def store(session: Session, report: Report) -> None:
     """Find or create the VM, update it, insert its metrics, commit."""
     now = datetime.now(UTC)
+    config = session.scalars(select(SystemConfig)).one()
     vm = session.scalar(select(Vm).where(Vm.vmid == report.vmid))
     if vm is None:
         vm = Vm(vmid=report.vmid)
@@ -96,8 +120,8 @@ def store(session: Session, report: Report) -> None:
     vm.last_heartbeat = now
     vm.is_down = False
     vm.is_warning = (
-        report.cpu_usage > CPU_THRESHOLD
-        or report.ram_usage * 100 > report.ram_total * RAM_THRESHOLD
+        report.cpu_usage > config.cpu_threshold
+        or report.ram_usage * 100 > report.ram_total * config.ram_threshold
     )
     session.flush()
     figures = report.model_dump(exclude={"hostname", "vmid", "node", "status"})
@@ -106,9 +130,12 @@ def store(session: Session, report: Report) -> None:
 
 
 def make_naive(database_url: str, key: str) -> FastAPI:
-    """Build the application; it makes its tables."""
+    """Build the application; it makes its tables, with this one key."""
     engine = create_engine(sqlalchemy_url(database_url), pool_size=THREADS, max_overflow=0)
     Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add_all([ApiKey(sha256=digest(key)), SystemConfig()])
+        session.commit()
     app = FastAPI()
 
     def session_of_request() -> Iterator[Session]:
@@ -121,7 +148,7 @@ def make_naive(database_url: str, key: str) -> FastAPI:
         session: Annotated[Session, Depends(session_of_request)],
         x_api_key: Annotated[str, Header()],
     ) -> dict[str, str | bool]:
-        if not secrets.compare_digest(x_api_key, key):
+        if session.get(ApiKey, digest(x_api_key)) is None:
             raise HTTPException(401, "wrong key")
         store(session, report)
         return {"success": True, "message": f"Health report received for {report.hostname}"}

@@ -16,6 +16,7 @@ from defib_api.ingest.route import IngestFirst
 from defib_api.routes import (
     audit,
     controls,
+    explain,
     global_stop,
     maintenance,
     probes,
@@ -72,7 +73,7 @@ def dashboard_app(services: Services | None) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     app.include_router(report.router)
-    for shown in (status, vms, resets, controls, maintenance, global_stop, audit):
+    for shown in (status, vms, resets, explain, controls, maintenance, global_stop, audit):
         app.include_router(shown.router, dependencies=[Depends(principal_of)])
     app.include_router(probes.router)
 

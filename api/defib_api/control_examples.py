@@ -87,3 +87,86 @@ AUDIT: dict[str, Any] = {
     "reason": "Kim: disk swap",
     "detail": {"reason": "Kim: disk swap", "until": "2024-01-01T14:00:00+00:00"},
 }
+EXPLANATION: dict[str, Any] = {
+    "id": "vm_123",
+    "hostname": "web-server-01",
+    "timestamp": "2024-01-01T12:12:34Z",
+    "state": "down",
+    "stateSince": "2024-01-01T12:05:08Z",
+    "warnings": [],
+    "verdict": {
+        "kind": "held",
+        "reason": "VMLocked",
+        "message": "it is locked in Proxmox (backup)",
+        "since": "2024-01-01T12:05:18Z",
+    },
+    "clocks": {
+        "lastHeartbeat": "2024-01-01T12:00:00Z",
+        "countsFrom": "2024-01-01T12:00:00Z",
+        "countsFromWhy": "its heartbeat",
+        "silenceSeconds": 754.0,
+        "staleTimeoutSeconds": 300.0,
+        "runsOutAt": "2024-01-01T12:05:00Z",
+        "floors": [],
+    },
+    "needed": [
+        "VMLocked: its lock in Proxmox is released, as when the backup ends (it is locked in"
+        " Proxmox (backup))",
+        "its QEMU guest agent does not answer",
+        "its disks and network are still over 30 s",
+    ],
+    "checks": [
+        {
+            "group": 1,
+            "reason": "GlobalStop",
+            "status": "passed",
+            "message": "nothing is stopped",
+        },
+        {
+            "group": 4,
+            "reason": "VMLocked",
+            "status": "holds",
+            "message": "it is locked in Proxmox (backup)",
+        },
+        {
+            "group": 5,
+            "reason": "GuestAgentAlive",
+            "status": "not_asked",
+            "message": "asked when nothing before it holds",
+        },
+    ],
+    "attempts": {
+        "used": 1,
+        "allowed": 3,
+        "left": 2,
+        "lastAt": "2024-01-01T11:00:00Z",
+        "nextNotBefore": "2024-01-01T11:05:00Z",
+        "pending": False,
+    },
+    "inForce": [
+        {
+            "reason": "Maintenance",
+            "message": "firmware-r7: Kim: firmware of r7, CHG-1077",
+            "since": "2024-01-01T22:00:00Z",
+            "until": "2024-01-02T02:00:00Z",
+        }
+    ],
+    "decisions": [
+        {
+            "at": "2024-01-01T12:05:18Z",
+            "kind": "hold",
+            "message": "not reset (still): VMLocked, it is locked in Proxmox (backup)",
+            "until": None,
+            "detail": {},
+        },
+        {
+            "at": "2024-01-01T12:05:08Z",
+            "kind": "transition",
+            "message": "healthy -> down: HeartbeatMissing",
+            "until": None,
+            "detail": {},
+        },
+    ],
+    "text": "web-server-01 is down since 2024-01-01T12:05:08Z (7 m 26 s ago)\n"
+    "VMLocked: it is locked in Proxmox (backup) (since 2024-01-01T12:05:18Z (7 m 16 s ago))\n",
+}

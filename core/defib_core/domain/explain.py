@@ -194,6 +194,8 @@ class Attempts:
     left: int
     last_at: datetime | None
     next_not_before: datetime | None
+    pending: bool
+    """A reset was sent, and no heartbeat has come since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +338,9 @@ def _check(
 
 def _asked(group: int, reason: HoldReason, word: HoldReason | None) -> Check:
     """A check that only the operator can make: passed where its last word came after it."""
-    if reason is HoldReason.CONTROL_PLANE_STALE:
-        message = "the operator alone knows whether it hears the Kubernetes API; it has not held"
-        return Check(group, reason, Status.PASSED if word else Status.NOT_ASKED, message)
+    if reason is HoldReason.CONTROL_PLANE_STALE and word is None:
+        message = "only the operator knows whether it hears the Kubernetes API"
+        return Check(group, reason, Status.NOT_ASKED, message)
     if word in LIMITS or (word is not None and ORDER[reason] < ORDER[word]):
         return Check(group, reason, Status.PASSED, "as the operator last saw it")
     return Check(group, reason, Status.NOT_ASKED, "asked when nothing before it holds")
@@ -397,4 +399,5 @@ def _attempts(facts: Facts) -> Attempts:
         left=max(0, treatment.max_attempts - history.attempts),
         last_at=last,
         next_not_before=None if last is None else last + wait,
+        pending=facts.reset_pending,
     )

@@ -1,12 +1,21 @@
-"""An explanation as a person reads it in a terminal. Pure; plain text, no colours, no width."""
+"""An explanation as a person reads it in a terminal. Pure; plain text, no colours."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
+from textwrap import wrap
+from typing import Any
 
 from defib_core.domain.explain import Check, Explanation, Status
 from defib_core.domain.explain_words import at, duration
 
 MARKS = {Status.PASSED: "passed", Status.HOLDS: "HOLDS", Status.NOT_ASKED: "not asked"}
+INDENTED: dict[str, Any] = {
+    "width": 110,
+    "initial_indent": "  ",
+    "subsequent_indent": " " * 13,
+    "break_on_hyphens": False,
+}
 GROUPS = {
     1: "a person's will, and history",
     2: "is Defib itself the sick one",
@@ -54,8 +63,8 @@ def _clocks(told: Explanation) -> Iterator[str]:
     yield f"silence counts from  {at(clocks.counts_from)}: {clocks.counts_from_why}"
     limit = duration(clocks.stale_timeout)
     yield f"silent, so counted   {duration(clocks.floored_silence)} of {limit}"
-    yield f"its time is up at    {at(clocks.runs_out_at)}"
-    for floor in clocks.floors:
+    yield f"time is up           {_ago(clocks.runs_out_at, now)}"
+    for floor in clocks.floors[1:]:
         yield f"floor                {at(floor.at)}: {floor.why}"
 
 
@@ -65,13 +74,20 @@ def _needed(told: Explanation) -> Iterator[str]:
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[str]:
-    widest = max(len(one.reason) for one in checks)
+    """One line a check; neighbours that say the same share theirs."""
+    if all(one.status is Status.NOT_ASKED for one in checks):
+        return
     group = 0
-    for one in checks:
-        if one.group != group:
-            group = one.group
+    for (number, status, message), alike in groupby(checks, key=_what_it_says):
+        if number != group:
+            group = number
             yield f"{group}. {GROUPS[group]}"
-        yield f"  {MARKS[one.status]:9}  {one.reason:{widest}}  {one.message}"
+        names = ", ".join(one.reason.value for one in alike)
+        yield from wrap(f"{MARKS[status]:9}  {names}: {message}", **INDENTED)
+
+
+def _what_it_says(one: Check) -> tuple[int, Status, str]:
+    return one.group, one.status, one.message
 
 
 def _attempts(told: Explanation) -> Iterator[str]:
@@ -79,7 +95,9 @@ def _attempts(told: Explanation) -> Iterator[str]:
     yield f"{attempts.used} of {attempts.allowed} are used, {attempts.left} left"
     if attempts.last_at is not None:
         yield f"the last was made {_ago(attempts.last_at, told.now)}"
-    if attempts.next_not_before is not None:
+    if attempts.pending:
+        yield "a reset was sent, and no heartbeat has come since"
+    if attempts.next_not_before is not None and attempts.next_not_before > told.now:
         yield f"the next may be at {at(attempts.next_not_before)}"
 
 

@@ -110,8 +110,7 @@ EXPLANATION: dict[str, Any] = {
         "floors": [],
     },
     "needed": [
-        "VMLocked: its lock in Proxmox is released, as when the backup ends (it is locked in"
-        " Proxmox (backup))",
+        "VMLocked: its lock in Proxmox is released, as when the backup ends",
         "its QEMU guest agent does not answer",
         "its disks and network are still over 30 s",
     ],

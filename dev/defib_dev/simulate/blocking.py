@@ -5,11 +5,13 @@ always takes the same course. Sessions are told the virtual time before their fi
 each moment. The gate closes when the database is away or the process that holds it has died.
 """
 
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, cast
 
 import psycopg
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, make_url
 from sqlalchemy.dialects import registry
@@ -21,6 +23,12 @@ from sqlalchemy.util.concurrency import await_only
 from defib_dev.simulate.virtual_time import Timeline
 
 DRIVER = "simulated"
+WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|TRUNCATE|CREATE|DROP|ALTER)\b", re.IGNORECASE)
+
+
+@cache
+def _writes(statement: str) -> bool:
+    return WRITES.search(statement) is not None
 
 
 class DatabaseIsAway(psycopg.OperationalError):
@@ -45,9 +53,14 @@ class Gate:
             connection.tell(self._timeline)
             connection.told = moment
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether statements get through."""
+        return self.is_open and self.is_up()
+
     def check(self) -> None:
         """Raise DatabaseIsAway where it is."""
-        if not (self.is_open and self.is_up()):
+        if not self.is_usable:
             raise DatabaseIsAway("connection to server failed: Connection refused")
 
 
@@ -56,6 +69,24 @@ class GatedConnection(psycopg.Connection[TupleRow]):
 
     gate: Gate
     told: object = None
+    has_written: bool = False
+
+    def commit(self) -> None:
+        """Commit."""
+        self.has_written = False
+        super().commit()
+
+    def rollback(self) -> None:
+        """Roll back.
+
+        Where nothing was written a commit is the same, and psycopg forgets all prepared statements
+        at a rollback.
+        """
+        if self.has_written or self.info.transaction_status != TransactionStatus.INTRANS:
+            self.has_written = False
+            super().rollback()
+        else:
+            super().commit()
 
     def tell(self, timeline: Timeline) -> None:
         """Set the session's clock. Outside a transaction it stays set, whatever is rolled back."""
@@ -112,6 +143,7 @@ class BlockingDialect(PGDialect_psycopg):
         """Execute at once."""
         await_only(_at_once())
         cursor.connection.gate.admit(cursor.connection, statement)
+        cursor.connection.has_written |= _writes(statement)
         cursor.execute(statement, parameters)
 
 

@@ -26,6 +26,7 @@ Act = Callable[[AsyncConnection, datetime], Awaitable[object]]
 
 async def happen(world: World, event: Event) -> None:
     """Make one event happen now. Raises NotAScenario where it is impossible."""
+    world.make_up()
     try:
         await HOW[type(event.happening)](world, event.happening)
     except ModelError as error:
@@ -73,13 +74,13 @@ async def _outage(world: World, one: values.Outage) -> None:
 
 def _set_database(world: World, *, up: bool) -> None:
     if up != world.database_is_up:
-        world.ingest.before_break()
+        world.make_up()
         world.database_is_up = up
         world.later(world.ingest.after_break())
 
 
 async def _jump(world: World, one: values.ClockJump) -> None:
-    world.ingest.before_break()
+    world.make_up()
     world.timeline.database_ahead += timedelta(seconds=one.by)
     world.later(world.ingest.after_break())
 

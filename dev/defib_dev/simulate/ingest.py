@@ -5,18 +5,19 @@ Proofs that nobody would read are left out, and made up for when somebody is abo
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_api.ingest.prover import EVERY, Prover
-from defib_core.store import controls, heartbeats
+from defib_core.store import controls
 from defib_core.store.clock import database_now
 from defib_dev.simulate.blocking import Gate, HotConnection, blocking_engine
 from defib_dev.simulate.guests import REPORT_EVERY, Guests
 from defib_dev.simulate.scenario import Vm
 from defib_dev.simulate.virtual_time import Timeline
+from defib_dev.simulate.waiting import Waiting
 
 JUST_AFTER = 0.01
 """Reports come just after the events of the same moment."""
@@ -34,8 +35,15 @@ class Ingest:
     """One API replica after another."""
 
     def __init__(
-        self, database_url: str, gate: Gate, guests: Guests, vm_ids: dict[str, int]
+        self,
+        database_url: str,
+        gate: Gate,
+        guests: Guests,
+        vm_ids: dict[str, int],
+        *,
+        may_wait: Callable[[], bool],
     ) -> None:
+        self._may_wait = may_wait
         self._url = database_url
         self._gate = gate
         self._hot = HotConnection(database_url, gate)
@@ -47,6 +55,8 @@ class Ingest:
         self._replica = ""
         self._prover: Prover | None = None
         self._may_make_up = False
+        self._proved_at = 0.0
+        self._waiting = Waiting()
         self._silent: dict[str, Vm] = {}
         self.heard: dict[str, list[float]] = defaultdict(list)
         """When each VM's heartbeats were stored."""
@@ -66,19 +76,22 @@ class Ingest:
 
     def go_down(self) -> None:
         """Lose every replica."""
-        self.make_up()
         self._prover = None
 
     async def prove(self) -> None:
         """Prove that heartbeats are stored, as the replica does once a second."""
-        if self._prover is not None and self._gate.is_up():
+        if self._prover is not None and self._gate.is_usable:
             await self._prover.prove(self._hot.as_async())
+            self._proved_at = self._timeline.elapsed
             self._may_make_up = True
 
-    def make_up(self) -> None:
+    def make_up_proofs(self) -> None:
         """Write down the proofs that were left out until now."""
-        if self._prover is not None and self._may_make_up and self._gate.is_up():
-            self._hot.run(PROVED_SO_FAR, (self._replica,))
+        now = self._timeline.elapsed
+        may = self._prover is not None and self._may_make_up and self._gate.is_usable
+        if may and now - self._proved_at > EVERY:
+            self._proved_at = now
+            self.run(PROVED_SO_FAR, (self._replica,))
 
     async def after_break(self) -> None:
         """Prove again after the clock jumped or the database was away: nothing is made up."""
@@ -86,10 +99,9 @@ class Ingest:
         await asyncio.sleep(NOTICED_AFTER)
         await self.prove()
 
-    def before_break(self) -> None:
-        """Write down what was proved before the clock jumps or the database goes."""
-        self.make_up()
-        self._may_make_up = False
+    def run(self, statement: str, parameters: tuple[object, ...]) -> None:
+        """Execute a statement of the simulation's own."""
+        self._hot.run(statement, parameters)
 
     async def take_reports(self) -> None:
         """Take every VM's report each 30 seconds, for as long as the scenario runs."""
@@ -107,8 +119,7 @@ class Ingest:
         while True:
             await asyncio.sleep(EVERY)
             if self._silent:
-                back = self._guests.reporting(self._silent.values())
-                await self._store(back)
+                await self._store(self._guests.reporting(self._silent.values()))
 
     async def _take(self, vms: Sequence[Vm]) -> None:
         reporting = self._guests.reporting(vms)
@@ -117,19 +128,31 @@ class Ingest:
         await self._store(reporting)
 
     async def _store(self, reporting: Sequence[Vm]) -> None:
+        """Take reports. Those of VMs that report all the time wait until somebody looks."""
         for vm in reporting:
             self._silent.pop(vm.name, None)
-        if not (reporting and self.is_up and self._gate.is_up()):
+        if not (reporting and self.is_up and self._gate.is_usable):
             return
+        now = self._timeline.elapsed
         refused = [vm for vm in reporting if vm.name in self._guests.refused]
-        accepted = [vm for vm in reporting if vm.name not in self._guests.refused]
-        if accepted:
-            batch = [self._guests.heartbeat(vm, self._vm_ids[vm.name]) for vm in accepted]
-            await heartbeats.store(self._hot.as_async(), batch)
-        for vm in accepted:
-            self.heard[vm.name].append(self._timeline.elapsed)
         if refused:
             await self._refuse(refused)
+        accepted = [vm for vm in reporting if vm.name not in self._guests.refused]
+        can_wait = [self._take_one(vm, now) for vm in accepted]
+        if not all(can_wait):
+            self.store_waiting()
+
+    def _take_one(self, vm: Vm, now: float) -> bool:
+        """Take one heartbeat; return whether it can wait to be stored."""
+        vm_id = self._vm_ids[vm.name]
+        if self._waiting.holds(vm_id):
+            self.store_waiting()
+        self.heard[vm.name].append(now)
+        return self._waiting.add(self._guests.heartbeat(vm, vm_id), now) and self._may_wait()
+
+    def store_waiting(self) -> None:
+        """Store the reports that wait."""
+        self._waiting.store(self._hot, self._timeline.elapsed)
 
     async def _refuse(self, vms: Sequence[Vm]) -> None:
         async with self._engine.begin() as connection:
@@ -137,6 +160,11 @@ class Ingest:
             for vm in vms:
                 vm_id = self._vm_ids[vm.name]
                 await controls.record_rejection(connection, vm_id, REFUSED, now)
+
+    def passed(self, length: float) -> None:
+        """Take note that time was skipped in which everybody went on reporting."""
+        self._proved_at += length
+        self._waiting.passed(length)
 
     async def close(self) -> None:
         """Let go of the connections."""

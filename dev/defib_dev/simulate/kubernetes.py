@@ -40,6 +40,8 @@ class KubernetesApi:
         self.waiting: dict[str, Mirror] = {}
         self._generation = 1
         self._config = _written(scenario.config)
+        self.config = scenario.config
+        """The last SystemConfig that was valid."""
         self._pauses: dict[str, tuple[str, datetime | None]] = {}
 
     async def mirror_all(
@@ -68,7 +70,7 @@ class KubernetesApi:
                 connection, key, why
             )
             return
-        self._config = wanted
+        self._config, self.config = wanted, spec
         self.waiting["SystemConfig"] = lambda connection, now: mirror.mirror_config(
             connection, key, spec, now
         )
@@ -82,10 +84,6 @@ class KubernetesApi:
         """Take `spec.paused` away."""
         self._pauses.pop(vm.name, None)
         self._touch(vm)
-
-    def pauses_end(self) -> list[datetime]:
-        """Say when pauses end, by the database's clock."""
-        return [until for _, until in self._pauses.values() if until is not None]
 
     async def deliver(self, connection: AsyncConnection, now: datetime) -> None:
         """Let the operator hear of what has changed."""

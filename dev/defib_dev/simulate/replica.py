@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,12 +17,11 @@ from defib_dev.proxmox_sim.inprocess import InProcessWire
 from defib_dev.simulate.blocking import Gate, blocking_engine
 from defib_dev.simulate.guests import TOKEN_ID, TOKEN_SECRET, Guests
 from defib_dev.simulate.kubernetes import ENDPOINT, NAMESPACE, KubernetesApi
+from defib_dev.simulate.sparing import MAKES_WORK, SparingLeadership, SparingPipeline
 from defib_operator.cluster_watch import ClusterWatch
 from defib_operator.kube import Kubernetes
-from defib_operator.leadership import Leadership
 from defib_operator.looks import Looker
 from defib_operator.main import LOOK_BUDGET
-from defib_operator.pipeline import Pipeline
 from defib_operator.proxmox import ProxmoxClient, ProxmoxSettings
 from defib_operator.proxmox.wire import WireFailure
 from defib_operator.supervisor import Loop, supervise
@@ -31,7 +30,6 @@ from defib_operator.sweeping import Sweeping
 from defib_operator.watching import LISTEN_EVERY, Hearing
 
 LEASE = timedelta(seconds=float(OperatorSettings.model_fields["lease_seconds"].default))
-MAKES_WORK = "INSERT INTO reset_history"
 
 
 class ProcessDied(BaseException):
@@ -55,6 +53,9 @@ class Surroundings:
     guests: Guests
     kubernetes: KubernetesApi
     armed: Armed
+    before_death: Callable[[], None]
+    """Called while everything that the process wrote can still be made up for."""
+    has_one_operator: Callable[[], bool]
     posted: Callable[[str], None]
     """Told the path of every POST, as it is sent."""
 
@@ -67,7 +68,9 @@ class Replica:
         self._around = around
         self._gate = around.gate(self._saw)
         self._engine: AsyncEngine = blocking_engine(around.database_url, self._gate)
-        self.leadership = Leadership(self._engine, identity, LEASE)
+        self.leadership = SparingLeadership(self._engine, identity, LEASE)
+        self.leadership.may_spare = lambda: self._gate.is_usable and around.has_one_operator()
+        self.leadership.database_now = lambda: around.guests.timeline.database_now
         self._hearing = Hearing()
         clusters = ClusterWatch(
             self._engine,
@@ -79,7 +82,7 @@ class Replica:
         sweep = Sweep(self._engine, self.leadership, clusters, self._hearing)
         self.configs_changed = asyncio.Event()
         self._sweeping = Sweeping(self._engine, sweep, NAMESPACE, self.configs_changed)
-        self._pipeline = _SparingPipeline(
+        self._pipeline = SparingPipeline(
             self._engine,
             self.leadership,
             eyes=clusters,
@@ -87,6 +90,7 @@ class Replica:
             client_of=clusters.client_of,
             checkpoint=self._checkpoint,
         )
+        self._pipeline.leads = lambda: self.leadership.leads
         self._clusters = clusters
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -114,6 +118,7 @@ class Replica:
 
     def die(self) -> None:
         """End at once: nothing it has begun reaches the database or Proxmox any more."""
+        self._around.before_death()
         self._gate.is_open = False
         if self._task is not None:
             self._task.cancel()
@@ -153,22 +158,6 @@ class Replica:
     def wake(self) -> None:
         """Somebody else wrote an intent down."""
         self._pipeline.may_have_work = True
-
-
-class _SparingPipeline(Pipeline):
-    """The pipeline, which asks the database only when there may be an unfinished intent."""
-
-    may_have_work = True
-
-    async def take_up(self) -> None:
-        if not self.may_have_work:
-            return
-        await super().take_up()
-        self.may_have_work = bool(self._under_way) or not self._lead_is_known()
-
-    def _lead_is_known(self) -> bool:
-        lead: Any = self._lead
-        return bool(lead.leads)
 
 
 @dataclass(frozen=True, slots=True)

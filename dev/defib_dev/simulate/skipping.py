@@ -1,9 +1,10 @@
-"""Skips time in which nothing happens: every VM that can report does, and nothing else is going on.
+"""Skips time in which nothing can happen, as nothing did for a minute and nothing falls due.
 
-Only the tireless is left out: heartbeats that change nothing, proofs, renewals of the lease, sweeps
-that find nobody. What they would have left behind is written down in their place. Never more than
-ten minutes at once, and a minute is always played in between, so that a sweep that does find
-somebody is found.
+What the tireless would have left behind in that time (heartbeats that change nothing, proofs,
+renewals of the lease) is written down in its place; sweeps that would have found what the last ones
+found are left out. Something may fall due wherever any timestamp in the database and any length of
+time that the policy knows meet: skips end well before. Never more than ten minutes are skipped, and
+a minute is always played in between, so that a sweep that does act is seen.
 """
 
 from collections.abc import Iterator
@@ -12,57 +13,82 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import psycopg
+from psycopg import sql
 
+from defib_dev.simulate.deadlines import lengths
 from defib_dev.simulate.guests import REPORT_EVERY
 from defib_dev.simulate.scenario import Vm
 from defib_dev.simulate.virtual_time import START
 from defib_dev.simulate.world import World
 
-PLAYED = 60.0
-"""How long is played before each skip, before each event, and after it."""
+PLAYED = 30.0
+"""How long is played between skips, and before something happens or may fall due."""
+SETTLED = 60.0
+"""How long nothing must have happened before a skip."""
 MOST = 600.0
-SETTLED_AFTER = 120.0
-"""So long after a POST no task and no wish of HA is pending."""
+DOES_NOT_MATTER = (
+    "operator_health",
+    "proxmox_cluster",
+    "leader_lease",
+    "status_outbox",
+    "vm_projection",
+    "rollup_progress",
+    "vm_transition",
+    "audit",
+    "api_token",
+    "journal",
+)
+"""Timestamps that nothing is counted from."""
 
-STANDING = """
-WITH clock AS (SELECT %(now)s::timestamptz AS now)
-SELECT
-    bool_and(CASE
-        WHEN s.state IN ('healthy', 'warning')
-            THEN h.id IS NULL AND NOT s.reset_pending
-                AND s.last_heartbeat > clock.now - interval '31 s'
-        WHEN s.state = 'reset_failed' THEN h.reason IS NOT DISTINCT FROM 'AttemptsExhausted'
-        ELSE false END)
-    AND bool_and(v.pinned_uuid IS NOT NULL)
-    AND NOT EXISTS (SELECT FROM reset_history WHERE finished_at IS NULL)
-    AND NOT EXISTS (SELECT FROM brake WHERE ended_at IS NULL) AS is_quiet,
-    coalesce(array_agg(s.vm_id) FILTER (WHERE s.state = 'reset_failed'), '{}') AS given_up,
-    min(s.alive_since) FILTER (WHERE s.reset_attempts > 0 AND s.state <> 'reset_failed')
-        AS forgiven_from
-FROM vm_state s JOIN vm v ON v.id = s.vm_id LEFT JOIN hold h ON h.vm_id = s.vm_id
-    AND h.ended_at IS NULL, clock
+OF_NODE = "offline_since"
+COLUMNS = """
+SELECT relname, attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+  AND a.atttypid = 'timestamptz'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+  AND c.relname <> ALL (%s)
+"""
+MOMENTS = """
+SELECT {0}, date_trunc('second', {1}) FROM {2} WHERE {1} IS NOT NULL AND {3}
+"""
+STIRS = """
+SELECT EXISTS (SELECT FROM reset_history WHERE finished_at IS NULL)
+    OR EXISTS (SELECT FROM journal WHERE elapsed > %(played_from)s)
+    OR EXISTS (SELECT FROM vm WHERE pinned_uuid IS NULL AND uid IS NOT NULL)
+    OR EXISTS (SELECT FROM vm_state WHERE vm_id = ANY (%(heard)s)
+               AND (reset_pending OR last_heartbeat < %(now)s - interval '31 s'))
+"""
+IS_CALM = """
+SELECT NOT EXISTS (
+    SELECT FROM vm_state s LEFT JOIN hold h ON h.vm_id = s.vm_id AND h.ended_at IS NULL
+    WHERE NOT CASE WHEN s.state = 'reset_failed' THEN h.reason = 'AttemptsExhausted'
+                   ELSE h.id IS NULL AND s.vm_id = ANY (%(steady)s)
+                        AND s.state IN ('healthy', 'warning') END
+)
 """
 PASSED = """
 WITH states AS (
     UPDATE vm_state SET last_heartbeat = last_heartbeat + %(passed)s,
         reports = reports + %(reports)s
-    WHERE state IN ('healthy', 'warning')
+    WHERE vm_id = ANY (%(heard)s)
+),
+refusals AS (
+    UPDATE report_rejection SET at = at + %(passed)s WHERE vm_id = ANY (%(refused)s)
 ),
 proofs AS (
-    UPDATE ingest_liveness SET proved_at = proved_at + %(passed)s WHERE proved_at > %(lately)s
+    UPDATE ingest_liveness SET proved_at = proved_at + %(passed)s
+    WHERE %(ingest_is_up)s AND proved_at > %(lately)s
 )
 UPDATE leader_lease SET expires_at = expires_at + %(passed)s WHERE expires_at > %(now)s
 """
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """How things stand, as far as the database knows."""
+class _Heard:
+    """The VMs that are heard every 30 seconds, and those whose reports are refused as often."""
 
-    is_quiet: bool
-    given_up: frozenset[int]
-    forgiven_at: float | None
-    """When the first counter returns to zero."""
+    heard: list[int]
+    refused: list[int]
+    reporting: frozenset[str]
 
 
 class Skipper:
@@ -71,91 +97,127 @@ class Skipper:
     def __init__(self, world: World) -> None:
         self._world = world
         self._connection = psycopg.connect(world.database_url, autocommit=True)
+        self._timestamps = _query(self._connection)
 
     async def play_until(self, moment: float) -> None:
         """Let time pass until a moment, as little of it as possible one by one."""
         timeline = self._world.timeline
+        await timeline.until(min(moment, timeline.elapsed + SETTLED - PLAYED))
         while timeline.elapsed < moment:
             await timeline.until(min(moment, timeline.elapsed + PLAYED))
-            self._skip_towards(moment)
+            if moment - timeline.elapsed > 2 * PLAYED and self._world.is_undisturbed:
+                self._skip_towards(moment)
 
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
 
     def _skip_towards(self, moment: float) -> None:
-        now = self._world.timeline.elapsed
-        if moment - now < 2 * PLAYED or not self._nothing_stirs():
+        world, now = self._world, self._world.timeline.elapsed
+        world.make_up()
+        if any(now - at < 2 * SETTLED for at, _ in world.posts[-1:]):
+            return  # a task or a wish of HA may be pending
+        heard = self._heard()
+        if self._stirs(heard):
             return
-        standing = self._standing()
-        if not standing.is_quiet:
-            return
-        ends = [moment, now + MOST + PLAYED, *self._pauses()]
-        ends += [] if standing.forgiven_at is None else [standing.forgiven_at]
-        length = (min(ends) - PLAYED - now) // REPORT_EVERY * REPORT_EVERY
-        if length > 0 and self._guests_stay(standing.given_up, now + length + PLAYED):
-            self._pass(length)
+        # What was due lately may not have been seen yet: the sweep comes later.
+        due = min((one for one in self._deadlines(heard) if one > now - SETTLED), default=moment)
+        length = min(moment - PLAYED, due - PLAYED, now + MOST) - now
+        length -= length % REPORT_EVERY
+        if length > 0 and self._guests_stay(heard.reporting, now + length + SETTLED):
+            self._pass(length, heard)
 
-    def _nothing_stirs(self) -> bool:
-        """Whether all of ours is well, and nothing is pending."""
+    def _heard(self) -> _Heard:
         world = self._world
-        lately = any(world.timeline.elapsed - at < SETTLED_AFTER for at, _ in world.posts[-1:])
-        return (
-            world.is_undisturbed and any(replica.leads for replica in world.replicas) and not lately
+        vms = world.guests.reporting(world.scenario.fleet)
+        taken = vms if world.ingest.is_up else []
+        refused = world.guests.refused
+        return _Heard(
+            heard=[world.vm_ids[vm.name] for vm in taken if vm.name not in refused],
+            refused=[world.vm_ids[vm.name] for vm in taken if vm.name in refused],
+            reporting=frozenset(vm.name for vm in vms),
         )
 
-    def _standing(self) -> _Standing:
-        world = self._world
-        row = self._connection.execute(STANDING, {"now": world.timeline.database_now}).fetchone()
-        assert row is not None
-        is_quiet, given_up, alive_since = row
-        forgiven_at = None
-        if alive_since is not None:
-            since = (alive_since - START - world.timeline.database_ahead).total_seconds()
-            forgiven_at = since + world.scenario.config.attempts_clear_after_seconds
-        return _Standing(bool(is_quiet), frozenset(given_up), forgiven_at)
-
-    def _pauses(self) -> Iterator[float]:
+    def _stirs(self, heard: _Heard) -> bool:
+        """Whether anything happened lately, or is under way."""
         timeline = self._world.timeline
-        for until in self._world.kubernetes.pauses_end():
-            end = (until - START - timeline.database_ahead).total_seconds()
-            if end > timeline.elapsed:
-                yield end
+        bound = {
+            "played_from": timeline.elapsed - SETTLED,
+            "heard": heard.heard,
+            "now": timeline.database_now,
+        }
+        row = self._connection.execute(STIRS, bound).fetchone()
+        return row is None or bool(row[0])
 
-    def _guests_stay(self, given_up: frozenset[int], until: float) -> bool:
-        """Whether each guest goes on as it is: reporting, or given up and silent for good."""
+    def _deadlines(self, heard: _Heard) -> Iterator[float]:
+        """Say when something may fall due: rather too often than too seldom."""
         world = self._world
-        reporting = {vm.name for vm in world.guests.reporting(world.scenario.fleet)}
+        bound = {"steady": [*heard.heard, *heard.refused], "ingest_is_up": world.ingest.is_up}
+        rows = self._connection.execute(self._timestamps, bound).fetchall()
+        is_calm = self._connection.execute(IS_CALM, bound).fetchone() == (True,)
+        ahead = START + world.timeline.database_ahead
+        moments = [(column, (at - ahead).total_seconds()) for column, at in rows]
+        nodes = world.guests.dc.nodes.values()
+        offline = [one.offline_since for one in nodes if one.offline_since is not None]
+        moments += [(OF_NODE, (since - START).total_seconds()) for since in offline]
+        config = world.kubernetes.config
+        known = {column: lengths(column, config, is_calm=is_calm) for column, _ in moments}
+        return (moment + length for column, moment in moments for length in known[column])
+
+    def _guests_stay(self, reporting: frozenset[str], until: float) -> bool:
+        """Whether each guest goes on as it is: reporting, or silent."""
         return all(
-            self._is_dead(vm)
-            if world.vm_ids[vm.name] in given_up
-            else vm.name in reporting and self._lives_until(vm, until)
-            for vm in world.scenario.fleet
+            self._lives(vm, until) if vm.name in reporting else self._stays_silent(vm)
+            for vm in self._world.scenario.fleet
         )
 
-    def _is_dead(self, vm: Vm) -> bool:
-        guest, guests = self._world.guests.guest(vm), self._world.guests
-        if guest is None:
-            return True
-        booted_at = guest.simulated.booted_at
-        boots_later = booted_at is not None and booted_at > guests.timeline.now
-        return not boots_later and not guests.reporting([vm])
+    def _stays_silent(self, vm: Vm) -> bool:
+        guest = self._world.guests.guest(vm)
+        booted_at = None if guest is None else guest.simulated.booted_at
+        return booted_at is None or booted_at <= self._world.guests.timeline.now
 
-    def _lives_until(self, vm: Vm, until: float) -> bool:
+    def _lives(self, vm: Vm, until: float) -> bool:
         guest = self._world.guests.guest(vm)
         return guest is not None and guest.simulated.reports(START + timedelta(seconds=until))
 
-    def _pass(self, length: float) -> None:
+    def _pass(self, length: float, heard: _Heard) -> None:
         timeline = self._world.timeline
         now = timeline.database_now
         bound = {
             "passed": timedelta(seconds=length),
             "reports": int(length // REPORT_EVERY),
-            "lately": now - timedelta(seconds=PLAYED),
+            "heard": heard.heard,
+            "refused": heard.refused,
+            "ingest_is_up": self._world.ingest.is_up,
+            "lately": now - timedelta(seconds=SETTLED),
             "now": now,
         }
         self._connection.execute(PASSED, bound)
         timeline.skipped += length
+        self._world.ingest.passed(length)
+
+
+def _query(connection: psycopg.Connection) -> sql.Composed:
+    """Ask for every timestamp there is, except of VMs that are heard and owe nothing."""
+    parts = []
+    for table, column in connection.execute(COLUMNS, (list(DOES_NOT_MATTER),)):
+        which = sql.SQL("true")
+        if table == "ingest_liveness":
+            which = sql.SQL("NOT %(ingest_is_up)s")
+        elif table == "vm_state":
+            which = _of_state(column)
+        parts.append(
+            sql.SQL(MOMENTS).format(
+                sql.Literal(column), sql.Identifier(column), sql.Identifier(table), which
+            )
+        )
+    return sql.SQL(" UNION ").join(parts)
+
+
+def _of_state(column: str) -> sql.SQL:
+    owes = "reset_attempts > 0 OR reset_pending OR state NOT IN ('healthy', 'warning')"
+    is_moved = column in ("last_heartbeat", "agent_time")
+    return sql.SQL("(vm_id <> ALL (%(steady)s)" + (")" if is_moved else f" OR {owes})"))
 
 
 @contextmanager

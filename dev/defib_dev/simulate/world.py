@@ -15,12 +15,14 @@ from defib_dev.simulate.ingest import Ingest
 from defib_dev.simulate.kubernetes import KubernetesApi
 from defib_dev.simulate.replica import Armed, Replica, Surroundings
 from defib_dev.simulate.scenario import Scenario
+from defib_dev.simulate.sparing import LEASE_TABLE, PROOFS_TABLE
 from defib_dev.simulate.virtual_time import Timeline
 
-READS_PROOFS = "ingest_liveness"
 OPERATORS_START_AT = 0.1
 """Their sweeps come just after the events and reports of the same moment."""
 DELIVER_EVERY = 1.0
+PATIENT_MS = 60_000
+"""Under shorter stale timeouts a report may change a state at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,13 @@ class World:
         async with self.engine.begin() as connection:
             now = await database_now(connection)
             self.vm_ids = await self.kubernetes.mirror_all(self.scenario, connection, now)
-        self._ingest = Ingest(self.database_url, self._gate(_nobody), self.guests, self.vm_ids)
+        self._ingest = Ingest(
+            self.database_url,
+            self._gate(_nobody),
+            self.guests,
+            self.vm_ids,
+            may_wait=lambda: self.kubernetes.config.stale_timeout_ms >= PATIENT_MS,
+        )
         await self.ingest.come_up()
 
     async def live(self) -> None:
@@ -101,11 +109,25 @@ class World:
             guests=self.guests,
             kubernetes=self.kubernetes,
             armed=self.armed,
+            before_death=self.make_up,
+            has_one_operator=lambda: len(self.living()) == 1,
             posted=lambda path: self.posts.append((self.timeline.elapsed, path)),
         )
         replica = Replica(f"operator-{next(self._numbers)}", around)
         self.replicas.append(replica)
         replica.start()
+
+    def make_up(self) -> None:
+        """Write down everything that was left out until somebody would look."""
+        if self.database_is_up:
+            self.ingest.make_up_proofs()
+            self.ingest.store_waiting()
+            self._make_up_renewals()
+
+    def _make_up_renewals(self) -> None:
+        for replica in self.replicas:
+            if replica.is_alive:
+                replica.leadership.make_up(self.ingest.run)
 
     def living(self) -> list[Replica]:
         """The operators that run; the leading one first."""
@@ -162,8 +184,12 @@ class World:
     def _operators_gate(self, watch: Callable[[str], None]) -> Gate:
         def seen(statement: str) -> None:
             watch(statement)
-            if READS_PROOFS in statement:
-                self.ingest.make_up()
+            if PROOFS_TABLE in statement:
+                self.ingest.make_up_proofs()
+            if LEASE_TABLE in statement:
+                self._make_up_renewals()
+            else:
+                self.ingest.store_waiting()
 
         return self._gate(seen)
 

@@ -1,0 +1,58 @@
+"""Production's parts, spared what would change nothing: polls without work, renewals nobody reads.
+
+What is left out is made up for just before somebody could notice.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from defib_operator.leadership import MARGIN, Leadership
+from defib_operator.pipeline import Pipeline
+
+OWED = """
+UPDATE leader_lease SET expires_at = %s WHERE holder = %s AND epoch = %s
+"""
+
+
+class SparingPipeline(Pipeline):
+    """The pipeline, which asks the database only when there may be an unfinished intent."""
+
+    may_have_work = True
+    leads: Callable[[], bool]
+
+    async def take_up(self) -> None:
+        """Begin or go on with every unfinished intent."""
+        if not self.may_have_work:
+            return
+        await super().take_up()
+        self.may_have_work = bool(self._under_way) or not self.leads()
+
+
+class SparingLeadership(Leadership):
+    """The lease, whose renewals by a leader without rivals wait until somebody reads it."""
+
+    may_spare: Callable[[], bool]
+    """Whether nobody else could take the lease, and the database could be reached."""
+    database_now: Callable[[], datetime]
+    _owed: datetime | None = None
+
+    async def _try(self) -> None:
+        if not (self.leads and self.may_spare()):
+            await super()._try()
+            return
+        lasts = self._duration.total_seconds() * MARGIN
+        self._believed_until = asyncio.get_running_loop().time() + lasts
+        self._owed = self.database_now() + self._duration
+
+    def make_up(self, run: Callable[[str, tuple[object, ...]], object]) -> None:
+        """Write down the last renewal that was left out."""
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            run(OWED, (owed, self._identity, self._epoch))
+
+
+LEASE_TABLE = "leader_lease"
+PROOFS_TABLE = "ingest_liveness"
+MAKES_WORK = "INSERT INTO reset_history"
+"""How statements that matter here are told."""

@@ -28,9 +28,9 @@ def bench(
         list[str] | None,
         typer.Option(help="ingest, sweep, reads or history. May be repeated; without it all."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the results go, as JSON.")] = (
-        _RESULTS / "latest.json"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Where the results go.", show_default="bench-results/latest.json")
+    ] = (_RESULTS / "latest.json"),
     earlier: Annotated[
         Path | None,
         typer.Option("--from", help="Measure nothing: take the results of an earlier run."),
@@ -38,7 +38,9 @@ def bench(
     write_docs: Annotated[
         bool, typer.Option("--write-docs", help="Put the tables into the page.")
     ] = False,
-    page: Annotated[Path, typer.Option(help="The page for --write-docs.")] = _PAGE,
+    page: Annotated[
+        Path, typer.Option(help="For --write-docs.", show_default="docs/performance.md")
+    ] = _PAGE,
 ) -> None:
     """Measure rates, latencies and costs on this machine; exit 1 where something went wrong.
 

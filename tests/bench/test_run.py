@@ -73,7 +73,7 @@ def test_every_measurement_gives_its_figures_and_leaves_no_process(tmp_path: Pat
         missing = found.figure(f"ingest.{name}.missing")
         assert missing is not None
         assert missing.median == 0
-        assert missing.n > 30, "nothing was acknowledged, so nothing was checked"
+        assert missing.n > 0, "nothing was acknowledged, so nothing was checked"
     hot = found.figure("ingest.defib.hot")
     assert hot is not None
     assert hot.n > 0

@@ -26,6 +26,8 @@ async def run_kopf(registry: kopf.OperatorRegistry, namespace: str | None) -> No
     """Watch until kopf ends, with its error; or stop it when this is cancelled."""
     # It warns that a thread gets no signals, each time; they are ours to take.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    # It calls every attempt an error while the API is away; that it is away is said elsewhere.
+    logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
     home = asyncio.get_running_loop()
     ended: asyncio.Future[None] = home.create_future()
     stop = threading.Event()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import aiohttp
 import kopf
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 FULL_LISTING_EVERY = timedelta(minutes=10)
 LISTEN_EVERY = timedelta(seconds=1)
 """Shorter than `safety.controlPlaneStaleSeconds` can be set."""
+LIST_WITHIN = timedelta(milliseconds=200)
+"""How soon a new leader lists everything."""
 AFTER_TROUBLE = timedelta(seconds=2)
 LIST_ORDER = (PROXMOX_CLUSTER, SYSTEM_CONFIG, VIRTUAL_MACHINE)
 """What VMs refer to comes first."""
@@ -81,6 +84,15 @@ class Watching:
         self._listed_at = 0.0
         self._is_heard = True
 
+    def heard_at(self, now: datetime) -> datetime | None:
+        """Say when the API was last heard, for a leader that knows what stands in it.
+
+        None until everything was listed under this epoch: a pause may be waiting there.
+        """
+        if not self._leadership.leads or self._listed_as != self._leadership.epoch:
+            return None
+        return self._hearing.heard_at(now)
+
     async def watch(self) -> None:
         """Run kopf until it ends; the supervisor starts it again."""
         registry = kopf.OperatorRegistry()
@@ -91,7 +103,10 @@ class Watching:
             kopf.on.event(GROUP, VERSION, resource.plural, registry=registry)(
                 self._handler(resource, home)
             )
-        await run_kopf(registry, self._namespace)
+        try:
+            await run_kopf(registry, self._namespace)
+        except aiohttp.ClientError as error:
+            raise KubernetesError("watch custom resources", None, repr(error)) from error
 
     async def _login(self, **_: object) -> kopf.ConnectionInfo:
         return self._kubernetes.login()
@@ -120,16 +135,21 @@ class Watching:
 
     async def listen(self) -> None:
         """Hear the API now and then, and list everything where that is due."""
+        clock = asyncio.get_running_loop()
+        probe_at = clock.time()
         while True:
-            fine = await self._probe()
+            fine = True
+            if clock.time() >= probe_at:
+                fine = await self._probe()
+                probe_at = clock.time() + LISTEN_EVERY.total_seconds()
             if fine and self._leadership.leads and self._is_due():
                 fine = await self._list()
-            pause = LISTEN_EVERY if fine else AFTER_TROUBLE
+            pause = LIST_WITHIN if fine else AFTER_TROUBLE
             await asyncio.sleep(pause.total_seconds())
 
     async def _probe(self) -> bool:
         try:
-            await self._kubernetes.probe(SYSTEM_CONFIG, self._namespace)
+            await self._kubernetes.probe(VIRTUAL_MACHINE, self._namespace)
         except KubernetesError as error:
             if self._is_heard:
                 log.warning("kubernetes_away", error=str(error))
@@ -208,6 +228,8 @@ async def _configure(settings: kopf.OperatorSettings, **_: object) -> None:
     settings.queueing.idle_timeout = 0.05
     settings.watching.chunk_size = 500
     settings.watching.connect_timeout = 5
+    settings.watching.server_timeout = 60
+    settings.watching.client_timeout = 90
     settings.watching.reconnect_backoff = 1.0
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5

@@ -71,6 +71,12 @@ async def test_an_object_registered_for_an_agent_is_left_alone_afterwards(world:
 
 async def test_heartbeats_alone_write_nothing_to_the_api(world: World) -> None:
     await world.watched("web-0", 100)
+
+    async def is_settled() -> bool:
+        queued = await world.sql("SELECT count(*) FROM status_outbox")
+        return queued == [(0,)] and "node" in await world.status(VM, "web-0")
+
+    await eventually_async(is_settled, what="all is written")
     found = await world.kube.get(VM, "web-0")
     assert found is not None
     row = await world.vm_row(100, "s.reports")

@@ -187,10 +187,7 @@ async def test_an_object_created_while_all_are_listed_stays(empty_world: World) 
         for number in range(20):
             await world.condition(f"new-{number:02}", "Ready", "Monitored")
 
-        async def listed() -> bool:
-            return any(line["event"] == "listed_everything" for line in world.logged.lines())
-
-        await eventually_async(listed, what="everything was listed")
+        await world.listed()
         rows = await world.sql("SELECT count(*) FROM vm WHERE tombstoned_at IS NOT NULL")
         assert rows == [(0,)]
         dropped = [one for one in world.logged.lines() if one["event"] == "object_deleted"]

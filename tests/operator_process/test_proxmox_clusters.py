@@ -123,6 +123,7 @@ async def test_missing_rights_are_listed_until_they_are_granted(
 async def test_a_token_rotated_while_a_reset_is_under_way_is_used_for_the_rest_of_it(
     world: World,
 ) -> None:
+    await world.apply_config(bootGraceSeconds=15)
     await world.watched("web-0", 100)
     await world.proxmox_api(taskSeconds=3)
     access = world.proxmox.dc.access

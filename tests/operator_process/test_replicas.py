@@ -83,7 +83,7 @@ async def test_a_reset_begun_by_a_killed_operator_is_finished_by_the_next_and_se
     empty_world: World, tmp_path: Path
 ) -> None:
     world = empty_world
-    await world.furnish()
+    await world.furnish(bootGraceSeconds=15)
     await world.proxmox_api(taskSeconds=4)
     with world.process(tmp_path, identity="one") as one:
         await world.is_led_by("one", deadline_seconds=STARTS_WITHIN)

@@ -68,7 +68,6 @@ async def test_another_time_asks_for_another_reset(world: World) -> None:
     "value",
     [
         "now",
-        "",
         "2026-01-31",
         "2026-01-31T12:00:00",
         "2020-01-31T12:00:00Z",

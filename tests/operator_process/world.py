@@ -227,6 +227,14 @@ class World:
 
             await eventually_async(is_later, what="the operator sweeps")
 
+    async def listed(self) -> None:
+        """Wait until an operator in this process has listed everything."""
+
+        async def is_said() -> bool:
+            return any(line["event"] == "listed_everything" for line in self.logged.lines())
+
+        await eventually_async(is_said, what="everything was listed")
+
     async def is_led_by(self, identity: str, *, deadline_seconds: float = 10) -> None:
         """Wait until an operator leads."""
 

@@ -87,6 +87,11 @@ changed AS (
 ),
 restarted AS (
     UPDATE vm_state s SET clock_floor = :now FROM changed c WHERE c.id = s.vm_id AND c.released
+),
+released AS (
+    -- Or the sweep would start the clock once more when it finds the hold over.
+    UPDATE hold h SET released_at = :now FROM changed c
+    WHERE h.vm_id = c.id AND c.released AND h.ended_at IS NULL
 )
 INSERT INTO status_outbox (vm_id) SELECT id FROM changed
 """)

@@ -36,6 +36,7 @@ from defib_operator.proxmox import (
     ProxmoxError,
     ProxmoxForbidden,
     ProxmoxUnauthorized,
+    ProxmoxUnreachable,
 )
 from defib_operator.status import rfc3339
 
@@ -43,6 +44,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY = timedelta(seconds=10)
 STANDBY = timedelta(milliseconds=500)
+VIEW_BUDGET = timedelta(seconds=6)
 FRESH_FOR = timedelta(seconds=3)
 RIGHTS_EVERY = timedelta(minutes=5)
 PIN_AT_ONCE = 20
@@ -117,7 +119,14 @@ class ClusterWatch:
             and asyncio.get_running_loop().time() - kept.at < FRESH_FOR.total_seconds()
         ):
             return kept.view
-        return await self._view(await self._cluster(cluster_id))
+        cluster = await self._cluster(cluster_id)
+        try:
+            async with asyncio.timeout(VIEW_BUDGET.total_seconds()):
+                return await self._view(cluster)
+        except TimeoutError:
+            # One cluster that hangs must not keep the states of all others waiting.
+            late = ProxmoxUnreachable("Proxmox did not list its VMs in time")
+            return View(cluster, None, None, late)
 
     async def _cluster(self, cluster_id: int) -> Cluster:
         async with self.engine.connect() as connection:

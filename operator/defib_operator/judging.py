@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from defib_core.config.base import InvalidSpec
 from defib_core.config.system_config import parse_system_config
 from defib_core.domain.brakes import Scope
 from defib_core.domain.decide import Case
@@ -22,6 +24,8 @@ from defib_core.store.controls import Window
 from defib_core.store.sweep import Candidate, Config, FleetClock
 from defib_operator.braking import LONG_AGO, BrakeView, view_brakes
 from defib_operator.looks import Finding
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ async def set_scene(
 ) -> Scene:
     """Read what is true for all VMs."""
     configs = await sweep.configs(connection)
-    policies = {one.id: parse_system_config(one.spec).to_policy() for one in configs}
+    policies = {one.id: _policy(one) for one in configs}
     proved = await sweep.last_proof(connection)
     clocks = {
         config_id: await _clock(connection, config_id, policy, proved, now)
@@ -88,9 +92,18 @@ async def _clock(
     )
 
 
+def _policy(config: Config) -> Policy:
+    """Read a stored SystemConfig. One that cannot be read resets nobody, and stops no other."""
+    try:
+        return parse_system_config(config.spec).to_policy()
+    except InvalidSpec as error:
+        log.warning("stored_config_unreadable", config=config.name, error=str(error))
+        return Policy(auto_reset_enabled=False)
+
+
 def shortest_interval(configs: Sequence[Config]) -> timedelta:
     """How often to sweep: as often as the most impatient fleet asks for."""
-    asked = [parse_system_config(one.spec).to_policy().stale_check_interval for one in configs]
+    asked = [_policy(one).stale_check_interval for one in configs]
     return min(asked, default=Policy().stale_check_interval)
 
 

@@ -6,10 +6,12 @@ checked again by every statement that matters.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from defib_core.store import lease
 from defib_core.store.failures import DATABASE_ERRORS, explain
@@ -95,3 +97,15 @@ class Leadership:
             log.warning("lease_not_released", identity=self._identity, error=explain(error))
             return
         log.info("lease_released", identity=self._identity, epoch=epoch)
+
+
+@asynccontextmanager
+async def leading(engine: AsyncEngine, epoch: int) -> AsyncIterator[AsyncConnection]:
+    """A transaction of the leader; raises NotLeading where another has taken the lease since.
+
+    Nobody can take it before the transaction ends, so keep it short.
+    """
+    async with engine.begin() as connection:
+        if not await lease.is_mine(connection, epoch):
+            raise NotLeading(f"epoch {epoch} has passed")
+        yield connection

@@ -88,6 +88,10 @@ class IoWatch:
         if latest.at - first.at >= window:
             self._first[vm_id] = latest
 
+    def forget(self, vm_id: int) -> None:
+        """Begin anew with this VM: the window must not span time in which it could do nothing."""
+        self._first.pop(vm_id, None)
+
     def keep_only(self, vm_ids: frozenset[int]) -> None:
         """Forget the VMs that are no longer suspects."""
         self._first = {vm_id: one for vm_id, one in self._first.items() if vm_id in vm_ids}
@@ -105,6 +109,8 @@ class Looker:
     def __init__(self, budget: timedelta) -> None:
         self._budget = budget
         self._io = IoWatch()
+        self._round = 0
+        self._seen_in: dict[int, int] = {}
 
     async def look_at_all(
         self, wanted: Sequence[Wanted], views: Mapping[int, View], now: datetime
@@ -115,15 +121,21 @@ class Looker:
         )
         tasks = {
             one.vm_id: asyncio.create_task(self._gated(one, views.get(one.cluster_id), gates, now))
-            for one in wanted
+            for one in self._longest_unseen_first(wanted)
         }
         if tasks:
             await asyncio.wait(tasks.values(), timeout=self._budget.total_seconds())
         return {vm_id: _result(task) for vm_id, task in tasks.items()}
 
+    def _longest_unseen_first(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Order the looks so that a budget that is too short for all starves nobody."""
+        self._round += 1
+        return sorted(wanted, key=lambda one: (self._seen_in.get(one.vm_id, 0), one.vm_id))
+
     def forget_all_but(self, vm_ids: frozenset[int]) -> None:
         """Stop watching the traffic of VMs that are no longer suspects."""
         self._io.keep_only(vm_ids)
+        self._seen_in = {vm_id: seen for vm_id, seen in self._seen_in.items() if vm_id in vm_ids}
 
     async def _gated(
         self,
@@ -147,12 +159,17 @@ class Looker:
     async def _look(
         self, one: Wanted, view: View, client: ProxmoxClient, node: str, now: datetime
     ) -> Finding:
+        self._seen_in[one.vm_id] = self._round
         try:
             seen = await client.look(node, one.vmid)
         except ProxmoxError as error:
             return _trouble(error)
         if seen.power is PowerStatus.UNKNOWN:
             return LookFailure(HoldReason.PROXMOX_UNREACHABLE, "its power status is not known")
+        if seen.power is PowerStatus.RUNNING and seen.qmpstatus is None:
+            return LookFailure(HoldReason.PROXMOX_UNREACHABLE, "its run state is not known")
+        if seen.lock or not _runs(seen):
+            self._io.forget(one.vm_id)  # what it does not do now, it could not do
         answer = AgentAnswer.NO_EVIDENCE
         signals = one.safety.second_life_signals
         if LifeSignal.GUEST_AGENT in signals and seen.agent_configured and _runs(seen):

@@ -89,9 +89,9 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
     identity = settings.identity or f"{socket.gethostname()}-{os.getpid()}"
     leadership = Leadership(engine, identity, timedelta(seconds=settings.lease_seconds))
     stack.push_async_callback(leadership.release)
-    hearing = Hearing()
     namespace = None if settings.cluster_wide else settings.namespace
     intake = Intake(engine, kubernetes)
+    watching = Watching(engine, kubernetes, intake, leadership, Hearing(), namespace)
     clusters = ClusterWatch(
         engine,
         clients,
@@ -104,16 +104,16 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
         engine=engine,
         namespace=namespace,
         leadership=leadership,
-        watching=Watching(engine, kubernetes, intake, leadership, hearing, namespace),
+        watching=watching,
         clusters=clusters,
         sweeping=Sweeping(
             engine,
-            Sweep(engine, leadership, clusters, hearing),
+            Sweep(engine, leadership, clusters, watching),
             settings.namespace,
             intake.configs_changed,
         ),
         pipeline=Pipeline(
-            engine, leadership, eyes=clusters, ears=hearing, client_of=clusters.client_of
+            engine, leadership, eyes=clusters, ears=watching, client_of=clusters.client_of
         ),
         projector=Projector(engine, leadership, kubernetes, Recorder(kubernetes, identity)),
         registrar=Registrar(engine, leadership, kubernetes),

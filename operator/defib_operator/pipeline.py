@@ -5,16 +5,16 @@ rows.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.domain.actions import Phase
 from defib_core.domain.decide import Act, Hold, decide
-from defib_core.domain.limits import Room, Wanting, allot
+from defib_core.domain.limits import NodeKey, Room, Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import CancelReason
 from defib_core.store import execution, sweep
@@ -23,9 +23,9 @@ from defib_core.store.execution import Intent
 from defib_core.store.sweep import Candidate
 from defib_operator.clusters import Unconnected
 from defib_operator.judging import Scene, case_of, set_scene
-from defib_operator.leadership import NotLeading
+from defib_operator.leadership import NotLeading, leading
 from defib_operator.looks import Finding, Wanted
-from defib_operator.posting import Checkpoint, Posting, nothing
+from defib_operator.posting import FOLLOW_FOR, SEARCH_FOR, Checkpoint, Posting, nothing
 from defib_operator.proxmox import ProxmoxClient
 from defib_operator.sweep import Ears, Eyes, Lead
 
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_FOR_WORK_EVERY = timedelta(milliseconds=500)
 AFTER_TROUBLE = timedelta(seconds=5)
+GIVE_UP_AFTER = SEARCH_FOR + FOLLOW_FOR
 MANUAL_EXPIRES = timedelta(minutes=5)
 
 NOT_MANAGED = (
@@ -65,6 +66,7 @@ class Pipeline:
         self._client_of = client_of
         self._checkpoint = checkpoint
         self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._granted: dict[int, tuple[int, NodeKey]] = {}
 
     async def run(self) -> None:
         """Take up whatever is unfinished, for as long as this runs."""
@@ -102,6 +104,7 @@ class Pipeline:
             log.info("intent_left_to_leader", intent=intent.id)
         except Unconnected as error:
             log.warning("intent_waits", intent=intent.id, why=str(error))
+            await self._give_up_on(intent, epoch, str(error))
             await asyncio.sleep(AFTER_TROUBLE.total_seconds())
         except Exception:
             log.exception("intent_interrupted", intent=intent.id)
@@ -115,12 +118,20 @@ class Pipeline:
             return
         await self._checkpoint("intent")
         scene, one = await self._read(intent)
-        if one is None:
-            await self._cancel(intent, CancelReason.NOT_MANAGED, NOT_MANAGED, scene.now)
+        finding = None if one is None else await self._look(one, scene)
+        # The look takes time: what people said meanwhile counts.
+        scene, one = await self._read(intent)
+        if one is None or finding is None:
+            await self._cancel(intent, epoch, CancelReason.NOT_MANAGED, NOT_MANAGED)
         elif intent.source.is_manual and scene.now - intent.requested_at > MANUAL_EXPIRES:
-            await self._cancel(intent, CancelReason.EXPIRED, EXPIRED, scene.now)
+            await self._cancel(intent, epoch, CancelReason.EXPIRED, EXPIRED)
         else:
-            await self._judge(intent, replace(one, unfinished=False), scene, epoch)
+            await self._judge(intent, replace(one, unfinished=False), (scene, finding), epoch)
+
+    async def _look(self, one: Candidate, scene: Scene) -> Finding:
+        safety = scene.policies[one.config_id].safety
+        wanted = Wanted(one.vm_id, one.cluster_id, one.vmid, safety)
+        return (await self._eyes.look([wanted], scene.now))[one.vm_id]
 
     async def _read(self, intent: Intent) -> tuple[Scene, Candidate | None]:
         async with self._engine.connect() as connection:
@@ -128,25 +139,54 @@ class Pipeline:
             scene = await set_scene(connection, now, self._ears.heard_at(now))
             return scene, await sweep.judged(connection, intent.vm_id, now)
 
-    async def _judge(self, intent: Intent, one: Candidate, scene: Scene, epoch: int) -> None:
-        """Judge again, with a fresh look: what was decided may have been overtaken."""
-        safety = scene.policies[one.config_id].safety
-        wanted = Wanted(one.vm_id, one.cluster_id, one.vmid, safety)
-        finding = (await self._eyes.look([wanted], scene.now))[one.vm_id]
+    async def _judge(
+        self, intent: Intent, one: Candidate, seen: tuple[Scene, Finding], epoch: int
+    ) -> None:
+        """Judge again, on fresh facts: what was decided may have been overtaken."""
+        scene, finding = seen
         case = case_of(one, scene, finding, manual=intent.source.is_manual, forced=intent.forced)
         verdict = decide(case, scene.now)
         if isinstance(verdict, Hold):
-            await self._cancel(intent, verdict.reason.value, verdict.message, scene.now)
-        elif not isinstance(verdict, Act) or _heard_since(intent, one):
-            reason = (
-                CancelReason.HEARTBEAT if _heard_since(intent, one) else CancelReason.NO_LONGER_DOWN
-            )
-            await self._cancel(intent, reason, NO_LONGER_DOWN, scene.now)
+            await self._cancel(intent, epoch, verdict.reason.value, verdict.message)
+        elif not isinstance(verdict, Act) or _heard_since(intent, one) or is_released(one, intent):
+            heard = _heard_since(intent, one)
+            reason = CancelReason.HEARTBEAT if heard else CancelReason.NO_LONGER_DOWN
+            await self._cancel(intent, epoch, reason, NO_LONGER_DOWN)
         elif scene.policies[one.config_id].dry_run:
-            await self._record_dry_run(intent, scene.now)
-        elif not intent.source.is_manual or _has_place(one, finding, scene):
+            await self._record_dry_run(intent, epoch)
+        else:
             assert isinstance(finding, GuestFacts)
+            await self._send(intent, one, (scene, finding), verdict, epoch)
+
+    async def _send(
+        self,
+        intent: Intent,
+        one: Candidate,
+        seen: tuple[Scene, GuestFacts],
+        verdict: Act,
+        epoch: int,
+    ) -> None:
+        """Send it; a person's reset first queues for a place."""
+        scene, finding = seen
+        node = (one.cluster_id, finding.node)
+        if intent.source.is_manual and not _has_place(one, node, scene, self._granted.values()):
+            return
+        self._granted[intent.id] = (one.config_id, node)
+        try:
             await (await self._posting(intent, epoch)).begin(verdict.action, finding.node)
+        finally:
+            self._granted.pop(intent.id, None)
+
+    async def _give_up_on(self, intent: Intent, epoch: int, why: str) -> None:
+        """End an intent that was sent to a cluster which cannot be asked any more."""
+        if not intent.steps:
+            return
+        async with leading(self._engine, epoch) as connection:
+            now = await database_now(connection)
+            if now - intent.steps[-1].sending_at > GIVE_UP_AFTER:
+                await execution.finish(
+                    connection, intent.id, phase=Phase.UNKNOWN, error=why, response=None, now=now
+                )
 
     async def _posting(self, intent: Intent, epoch: int) -> Posting:
         async with self._engine.connect() as connection:
@@ -154,13 +194,15 @@ class Pipeline:
         client = await self._client_of(place.cluster_id)
         return Posting(self._engine, client, self._lead, epoch, intent, place, self._checkpoint)
 
-    async def _record_dry_run(self, intent: Intent, now: datetime) -> None:
-        async with self._engine.begin() as connection:
+    async def _record_dry_run(self, intent: Intent, epoch: int) -> None:
+        async with leading(self._engine, epoch) as connection:
+            now = await database_now(connection)
             await execution.record_dry_run(connection, intent.id, now)
         log.info("dry_run", intent=intent.id, vm=intent.vm_id)
 
-    async def _cancel(self, intent: Intent, reason: str, message: str, now: datetime) -> None:
-        async with self._engine.begin() as connection:
+    async def _cancel(self, intent: Intent, epoch: int, reason: str, message: str) -> None:
+        async with leading(self._engine, epoch) as connection:
+            now = await database_now(connection)
             await execution.cancel(connection, intent.id, reason=reason, message=message, now=now)
         log.info("intent_cancelled", intent=intent.id, vm=intent.vm_id, reason=reason, why=message)
 
@@ -172,13 +214,24 @@ def _heard_since(intent: Intent, one: Candidate) -> bool:
     return one.last_heartbeat > intent.requested_at
 
 
-def _has_place(one: Candidate, finding: Finding, scene: Scene) -> bool:
-    """Say whether a manual reset has a place; it queues for one, and counts itself already."""
-    node = (one.cluster_id, finding.node if isinstance(finding, GuestFacts) else one.node)
-    room = scene.room
+def is_released(one: Candidate, intent: Intent) -> bool:
+    """True where a guest that could not report, as Proxmox said, has only just become free.
+
+    Its clock is about to start again. A person who asks knows of it.
+    """
+    return one.proxmox_busy and not intent.source.is_manual and not one.owes_start
+
+
+def _has_place(
+    one: Candidate, node: NodeKey, scene: Scene, granted: Iterable[tuple[int, NodeKey]]
+) -> bool:
+    """Say whether a manual reset has a place, beside what is in flight and what is being sent."""
+    room, given = scene.room, list(granted)
+    taken = room.in_flight.get(one.config_id, 0) + sum(f == one.config_id for f, _ in given)
+    on_node = room.in_flight_on_node.get(node, 0) + sum(n == node for _, n in given)
     others = Room(
-        in_flight={one.config_id: room.in_flight.get(one.config_id, 1) - 1},
-        in_flight_on_node={node: max(0, room.in_flight_on_node.get(node, 1) - 1)},
+        in_flight={one.config_id: taken},
+        in_flight_on_node={node: on_node},
         sent_last_hour={},
         fleet_sizes=room.fleet_sizes,
     )

@@ -16,7 +16,7 @@ from defib_core.domain.actions import Action, Phase, PowerStep, steps_of
 from defib_core.store import execution
 from defib_core.store.clock import database_now
 from defib_core.store.execution import Claim, Intent, Place, Step
-from defib_operator.leadership import NotLeading
+from defib_operator.leadership import NotLeading, leading
 from defib_operator.proxmox import (
     Accepted,
     Finished,
@@ -117,7 +117,7 @@ class Posting:
         await self._finish_step(claim, ended)
 
     async def _claimed(self, claim: Claim) -> datetime | None:
-        async with self.engine.begin() as connection:
+        async with leading(self.engine, self.epoch) as connection:
             now = await database_now(connection)
             taken = await execution.claim(connection, claim, epoch=self.epoch, now=now)
         return now if taken else None
@@ -127,7 +127,7 @@ class Posting:
         return await self._follow(upid)
 
     async def _record(self, seq: int, upid: Upid) -> None:
-        async with self.engine.begin() as connection:
+        async with leading(self.engine, self.epoch) as connection:
             await execution.record_sent(
                 connection, self.intent.id, seq, str(upid), {"upid": str(upid)}
             )
@@ -171,7 +171,7 @@ class Posting:
             await asyncio.sleep(POLL_EVERY.total_seconds())
 
     async def _finish_step(self, claim: Claim, ended: Ended) -> None:
-        async with self.engine.begin() as connection:
+        async with leading(self.engine, self.epoch) as connection:
             await execution.finish_step(
                 connection,
                 self.intent.id,
@@ -216,7 +216,7 @@ class Posting:
         return Ended(Phase.FAILED, f"Proxmox did not get it ready for a {step.value} in time")
 
     async def _end(self, ended: Ended) -> None:
-        async with self.engine.begin() as connection:
+        async with leading(self.engine, self.epoch) as connection:
             await execution.finish(
                 connection,
                 self.intent.id,

@@ -4,7 +4,7 @@ Two transactions under the leader's epoch with a bounded look at Proxmox between
 Proxmox delays resets, never the states. It sends nothing; the pipeline does.
 """
 
-import time
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -79,12 +79,13 @@ class Sweep:
 
     async def tick(self) -> Swept:
         """Sweep once. Raises NotLeading where another replica leads."""
-        began = time.monotonic()
-        epoch = self._lead.epoch
+        clock = asyncio.get_running_loop()
+        began, epoch = clock.time(), self._lead.epoch
         async with self._engine.begin() as connection:
             scene = await self._scene(connection, epoch)
             changed = await sweep.change_states(connection, list(scene.clocks.values()), scene.now)
             shortlist = await sweep.candidates(connection, scene.now)
+            await _still_leads(connection, epoch)
         for change in changed:
             log.info(
                 "state_changed", vm=change.vm_id, **{"from": change.from_state}, to=change.to_state
@@ -95,13 +96,14 @@ class Sweep:
             again = await sweep.candidates(connection, scene.now, [one.vm_id for one in shortlist])
             await keep_brakes(connection, scene.brakes, scene.now)
             made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
-            seconds = time.monotonic() - began
+            seconds = clock.time() - began
             await sweep.swept(connection, scene.now, seconds)
+            await _still_leads(connection, epoch)
         return Swept(len(changed), made, holds, seconds)
 
     async def _scene(self, connection: AsyncConnection, epoch: int) -> Scene:
         now = await database_now(connection)
-        if not await lease.is_in_force(connection, epoch, now):
+        if not await lease.seems_in_force(connection, epoch, now):
             raise NotLeading(f"epoch {epoch} has passed")
         return await set_scene(connection, now, self._ears.heard_at(now))
 
@@ -120,6 +122,15 @@ class Sweep:
             for one in suspects
         ]
         return await self._eyes.look(wanted, scene.now)
+
+
+async def _still_leads(connection: AsyncConnection, epoch: int) -> None:
+    """Have the last word on the epoch at the end of a transaction.
+
+    The lease is locked only here: the work before it may take long, and renewals must go on.
+    """
+    if not await lease.is_in_force(connection, epoch, await database_now(connection)):
+        raise NotLeading(f"epoch {epoch} has passed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +202,9 @@ class _Round:
         if dry_run and one.dry_run_done:
             return []
         decision = _decision(one, self.scene, self.findings.get(one.vm_id))
-        intent = intents.AutoIntent(one.vm_id, verdict.action, dry_run, decision)
+        intent = intents.AutoIntent(
+            one.vm_id, verdict.action, dry_run, decision, owes_start=one.owes_start
+        )
         made = await intents.create_auto(
             self.connection, intent, epoch=self.epoch, now=self.scene.now
         )
@@ -209,6 +222,9 @@ class _Round:
 
 
 def _clock_restarts(one: Candidate, verdict: Verdict) -> bool:
+    """Say whether what kept the guest from reporting is over: by its hold, or by Proxmox's list."""
+    if isinstance(verdict, Act) and one.proxmox_busy and not one.owes_start:
+        return True
     held = None if one.hold_reason is None else HoldReason(one.hold_reason)
     return not one.hold_released and clock_restarts(held, verdict)
 

@@ -51,8 +51,13 @@ ROWS: list[tuple[str, Case, HoldReason | None]] = [
     ("a person does not wait", manual(made(1, SECOND)), None),
     ("a counter that was cleared", made(0, SECOND), None),
     (
-        "the start that is owed does not wait",
-        guest(after(made(1, SECOND), owes_start=True), running=False, qmpstatus="stopped"),
+        "the start that is owed waits too",
+        guest(after(made(3, GRACE - SECOND), owes_start=True), running=False, qmpstatus="stopped"),
+        HoldReason.BACK_OFF,
+    ),
+    (
+        "but never longer than the first attempt",
+        guest(after(made(3, GRACE), owes_start=True), running=False, qmpstatus="stopped"),
         None,
     ),
     (

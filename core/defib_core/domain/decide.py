@@ -7,7 +7,7 @@ among those VMs that may be reset.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from defib_core.domain.actions import Action
 from defib_core.domain.observation import (
@@ -139,6 +139,11 @@ def _observing(case: Case, _: datetime) -> Hold | None:
 
 
 def _attempts(case: Case, _: datetime) -> Hold | None:
+    # What we switched off ourselves is owed its start, whatever the attempts.
+    return None if case.history.owes_start and not case.manual else _spent(case)
+
+
+def _spent(case: Case) -> Hold | None:
     done, allowed = case.history.attempts, case.treatment.max_attempts
     given_up = case.observation.state is State.RESET_FAILED and not case.manual
     if case.forced or (done < allowed and not given_up):
@@ -188,14 +193,16 @@ def _brakes(case: Case, _: datetime) -> Hold | None:
 
 
 def _back_off(case: Case, now: datetime) -> Hold | None:
-    return None if case.history.owes_start else _too_soon(case, now)
+    policy = case.treatment.policy
+    wait = policy.boot_grace if case.history.owes_start else policy.back_off(case.history.attempts)
+    return _too_soon(case, wait, now)
 
 
-def _too_soon(case: Case, now: datetime) -> Hold | None:
+def _too_soon(case: Case, wait: timedelta, now: datetime) -> Hold | None:
     last = case.history.last_attempt_at
     if last is None:
         return None
-    again = last + case.treatment.policy.back_off(case.history.attempts)
+    again = last + wait
     if now >= again:
         return None
     return Hold(
@@ -265,7 +272,9 @@ def _with_proxmox(case: Case, now: datetime) -> Verdict:
 def _not_yet(case: Case, guest: GuestFacts, now: datetime) -> Hold | Wait | None:
     """What is left to wait for where nothing speaks against the reset itself."""
     if guest.running and case.history.owes_start:
-        return _too_soon(case, now)  # it was started after all, so that no start is owed
+        # It was started after all, so that no start is owed.
+        wait = case.treatment.policy.back_off(case.history.attempts)
+        return _spent(case) or _too_soon(case, wait, now)
     if case.treatment.policy.dry_run and case.history.dry_run_done:
         return Wait()
     return None

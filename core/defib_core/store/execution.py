@@ -55,9 +55,16 @@ WITH due AS (
     WHERE r.id = :intent_id
       AND (:seq > 1 AND r.phase = 'sent'
            OR :seq = 1 AND r.phase = 'requested'
-              AND (r.source <> 'auto' OR s.last_heartbeat IS NULL
-                   OR s.last_heartbeat <= r.requested_at))
-    FOR UPDATE
+              AND NOT EXISTS (SELECT FROM global_stop g WHERE g.ended_at IS NULL)
+              AND EXISTS (SELECT FROM vm v WHERE v.id = s.vm_id
+                          AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL)
+              AND (r.source <> 'auto'
+                   OR s.state IN ('down', 'reset_failed')
+                      AND (s.last_heartbeat IS NULL OR s.last_heartbeat <= r.requested_at)
+                      AND NOT EXISTS (SELECT FROM vm_paused z WHERE z.vm_id = s.vm_id
+                                      AND z.reason IS NOT NULL
+                                      AND (z.until IS NULL OR z.until > :now))))
+    FOR UPDATE OF s, r
 ),
 claimed AS (
     INSERT INTO reset_step (intent_id, seq, step, phase, epoch, node, sending_at)

@@ -76,7 +76,7 @@ INSERT INTO reset_history (vm_id, phase, action, source, actor, reason, attempt,
 SELECT s.vm_id, :phase, :action, 'auto', :actor, :reason, s.reset_attempts + 1, :epoch, :decision,
        :now, CASE WHEN :phase = 'dry_run' THEN CAST(:now AS timestamptz) END, s.boot_id
 FROM vm_state s
-WHERE s.vm_id = :vm_id AND s.state = 'down'
+WHERE s.vm_id = :vm_id AND (s.state = 'down' OR s.state = 'reset_failed' AND :owes_start)
 ON CONFLICT DO NOTHING
 RETURNING id
 """).bindparams(bindparam("decision", type_=JSONB))
@@ -130,6 +130,8 @@ class AutoIntent:
     action: Action
     dry_run: bool
     decision: Mapping[str, Any]
+    owes_start: bool = False
+    """Our own stop switched it off: it is started even where its attempts are used up."""
 
 
 async def create_auto(
@@ -147,6 +149,7 @@ async def create_auto(
             "reason": AUTO_REASON,
             "epoch": epoch,
             "decision": intent.decision,
+            "owes_start": intent.owes_start,
             "now": now,
         },
     )

@@ -25,6 +25,13 @@ IN_FORCE = text("""
 SELECT EXISTS (SELECT FROM leader_lease
                WHERE name = 'operator' AND epoch = :epoch AND expires_at > :now FOR SHARE)
 """)
+SEEMS_IN_FORCE = text("""
+SELECT EXISTS (SELECT FROM leader_lease
+               WHERE name = 'operator' AND epoch = :epoch AND expires_at > :now)
+""")
+MINE = text("""
+SELECT EXISTS (SELECT FROM leader_lease WHERE name = 'operator' AND epoch = :epoch FOR SHARE)
+""")
 LEADER = text("""
 SELECT holder, epoch, expires_at > defib_now() AS valid FROM leader_lease WHERE name = 'operator'
 """)
@@ -50,6 +57,17 @@ async def release(connection: AsyncConnection, holder: str, epoch: int) -> None:
 async def is_in_force(connection: AsyncConnection, epoch: int, now: datetime) -> bool:
     """Check the epoch inside the caller's transaction; nobody can take the lease until it ends."""
     return bool((await connection.execute(IN_FORCE, {"epoch": epoch, "now": now})).scalar_one())
+
+
+async def seems_in_force(connection: AsyncConnection, epoch: int, now: datetime) -> bool:
+    """Check the epoch without a lock, before long work; `is_in_force` has the last word."""
+    bound = {"epoch": epoch, "now": now}
+    return bool((await connection.execute(SEEMS_IN_FORCE, bound)).scalar_one())
+
+
+async def is_mine(connection: AsyncConnection, epoch: int) -> bool:
+    """Check inside the caller's transaction that nobody took the lease since this epoch began."""
+    return bool((await connection.execute(MINE, {"epoch": epoch})).scalar_one())
 
 
 async def leader(connection: AsyncConnection) -> str | None:

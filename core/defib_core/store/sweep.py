@@ -71,6 +71,8 @@ class Candidate:
     dry_run_done: bool
     resumed_io_error: bool
     owes_start: bool
+    proxmox_busy: bool
+    """Proxmox's list last said that it could not report: locked, off, or its node away."""
     rejected_reason: str | None
     """Why its last report was refused, where that was within its stale timeout."""
     hold_released: bool
@@ -211,10 +213,12 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
         AND EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                     WHERE r.vm_id = s.vm_id AND p.step = 'stop'
                       AND p.phase IN ('succeeded', 'unknown')
-                      AND p.sending_at > s.last_heartbeat)
+                      AND p.sending_at > s.last_heartbeat
+                      AND p.sending_at > :now - interval '1 day')
         AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                         WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'
                           AND p.sending_at > s.last_heartbeat) AS owes_start,
+    v.proxmox_busy,
     (SELECT j.reason FROM report_rejection j WHERE j.vm_id = s.vm_id
      AND j.at > :now - s.stale_timeout AND j.at > s.last_heartbeat) AS rejected_reason,
     h.released_at IS NOT NULL AS hold_released,
@@ -247,7 +251,9 @@ FROM reset_history r
 JOIN vm v ON v.id = r.vm_id
 JOIN vm_state s ON s.vm_id = r.vm_id
 JOIN system_config c ON c.id = v.config_id
-WHERE r.phase IN ('requested', 'sending', 'sent')
+WHERE r.phase IN ('sending', 'sent')
+   -- A person's request that waits for a place takes none.
+   OR (r.phase = 'requested' AND r.source = 'auto')
    OR (r.phase IN ('succeeded', 'unknown') AND r.recovered_at IS NULL
        AND (s.last_heartbeat IS NULL OR s.last_heartbeat < r.requested_at)
        AND r.sent_at > :now - make_interval(secs => (c.spec ->> 'bootGraceSeconds')::float8)
@@ -294,6 +300,7 @@ WITH released AS (
 )
 UPDATE vm_state SET clock_floor = :now WHERE vm_id = :vm_id
 """)
+NOT_BUSY = text("UPDATE vm SET proxmox_busy = false WHERE id = :vm_id")
 SWEPT = text("UPDATE operator_health SET swept_at = :now, sweep_seconds = :seconds")
 
 
@@ -416,6 +423,7 @@ async def end_hold(connection: AsyncConnection, vm_id: int, now: datetime) -> No
 async def restart_clock(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
     """Give a VM a full timeout from now, as it could not report before."""
     await connection.execute(RESTART_CLOCK, {"vm_id": vm_id, "now": now})
+    await connection.execute(NOT_BUSY, {"vm_id": vm_id})
 
 
 async def swept(connection: AsyncConnection, now: datetime, seconds: float) -> None:

@@ -185,8 +185,8 @@ async def test_no_start_is_owed_after_a_later_reset(stored: Stored) -> None:
     assert not (await facts(stored, vm_id)).owes_start
 
 
-async def test_a_vm_that_never_reported_owes_nothing(stored: Stored) -> None:
+async def test_a_vm_that_never_reported_has_no_incident(stored: Stored) -> None:
     vm_id = await stored.vm()
-    await stored.end(await stored.send(vm_id, Action.STOP_START))
+    await stored.end(await stored.send(vm_id, Action.RESUME))
     one = await facts(stored, vm_id)
     assert (one.owes_start, one.resumed_io_error, one.dry_run_done) == (False, False, False)

@@ -30,7 +30,7 @@ async def test_nothing_is_under_way(stored: Stored) -> None:
 async def test_an_intent_is_in_flight_from_the_beginning(stored: Stored) -> None:
     vm_id = await stored.down_vm()
     await stored.execute("UPDATE vm SET node = 'pve2' WHERE id = :vm", vm=vm_id)
-    await stored.ask(vm_id)
+    await stored.decide(vm_id)
     found = await traffic(stored)
     assert found.in_flight == {await stored.config_id(): 1}
     assert found.in_flight_on_node == {(await stored.cluster_id(), "pve2"): 1}
@@ -102,7 +102,7 @@ async def test_each_fleet_is_counted_for_itself(stored: Stored) -> None:
     other = await stored.configure("other")
     await stored.send(await stored.down_vm())
     await stored.send(await stored.down_vm(config="other"))
-    await stored.ask(await stored.down_vm(config="other"))
+    await stored.decide(await stored.down_vm(config="other"))
     await stored.vm(config="other")
     found = await traffic(stored)
     fleet = await stored.config_id()

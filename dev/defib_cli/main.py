@@ -32,10 +32,23 @@ GROUPS = {
     "operator": Group("defib_cli.operator_commands", "operator", "Run the operator."),
     "db": Group("defib_cli.db_commands", None, "Bring the database to this version's schema."),
     "token": Group("defib_cli.token_commands", None, "Make tokens for agents and people."),
+    "maintenance": Group(
+        "defib_cli.maintenance_commands", None, "Plan work: VMs with certain labels are not reset."
+    ),
     "dev": Group("defib_cli.dev_commands", "dev", "The local stack and its simulators."),
 }
 
+PERSON = "defib_cli.person_commands"
+
 COMMANDS = {
+    "explain": Group("defib_cli.explain_command", None, "Say why a VM is, or is not, being reset."),
+    "pause": Group(PERSON, None, "Keep a VM from being reset by itself."),
+    "unpause": Group(PERSON, None, "End a VM's pause."),
+    "reset": Group(PERSON, None, "Reset a VM now."),
+    "clear": Group(PERSON, None, "Set a VM's attempts back to 0."),
+    "stop": Group(PERSON, None, "Stop every reset, everywhere."),
+    "go": Group(PERSON, None, "End the stop of everything."),
+    "audit": Group(PERSON, None, "Show who did what, when and why."),
     "simulate": Group(
         "defib_cli.simulate_commands", "dev", "Play scenarios against a policy, on a virtual clock."
     ),

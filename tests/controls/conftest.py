@@ -19,6 +19,13 @@ async def api(database_url: str) -> AsyncIterator[RunningApi]:
 
 
 @pytest.fixture(scope="module")
+async def shared_api(module_database_url: str) -> AsyncIterator[RunningApi]:
+    """An API for the tests of a module that are refused, and so change nothing."""
+    async with running_api(module_database_url, None) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 async def engine(module_database_url: str) -> AsyncIterator[AsyncEngine]:
     """Connections to a database whose clock stands still."""
     clock.freeze(module_database_url)

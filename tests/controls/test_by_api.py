@@ -144,13 +144,13 @@ async def test_a_pause_of_the_spec_is_not_ended_through_the_api(api: RunningApi)
     ],
 )
 async def test_a_wrong_pause_is_a_400_by_field(
-    api: RunningApi, body: dict[str, Any], field: str
+    shared_api: RunningApi, body: dict[str, Any], field: str
 ) -> None:
-    await api.report()
-    answer = await call(api, "POST", "/api/vms/vm_1/pause", body)
+    await shared_api.report()
+    answer = await call(shared_api, "POST", "/api/vms/vm_1/pause", body)
     assert answer.status_code == 400, answer.text
     assert [one["field"] for one in answer.json()["errors"]] == [field]
-    assert await api.sql("SELECT count(*) FROM pause") == [(0,)]
+    assert await shared_api.sql("SELECT count(*) FROM pause") == [(0,)]
 
 
 # clear
@@ -267,8 +267,8 @@ async def test_a_systemconfigs_window_is_ended_in_its_spec_only(api: RunningApi)
 
 
 @pytest.mark.parametrize("window_id", ["maintenance_9", "maintenance_0", "9", "fw"])
-async def test_an_unknown_window_is_a_404(api: RunningApi, window_id: str) -> None:
-    answer = await call(api, "DELETE", f"/api/maintenance/{window_id}")
+async def test_an_unknown_window_is_a_404(shared_api: RunningApi, window_id: str) -> None:
+    answer = await call(shared_api, "DELETE", f"/api/maintenance/{window_id}")
     assert answer.status_code == 404
 
 
@@ -289,14 +289,14 @@ async def test_an_unknown_window_is_a_404(api: RunningApi, window_id: str) -> No
     ],
 )
 async def test_a_wrong_window_is_a_400_by_field(
-    api: RunningApi, changes: dict[str, Any], field: str
+    shared_api: RunningApi, changes: dict[str, Any], field: str
 ) -> None:
     body = {"reason": "x", "matchLabels": {}, "minutes": 60, **changes}
     given = {key: value for key, value in body.items() if value is not None}
-    answer = await call(api, "POST", "/api/maintenance", given)
+    answer = await call(shared_api, "POST", "/api/maintenance", given)
     assert answer.status_code == 400, answer.text
     assert [one["field"] for one in answer.json()["errors"]] == [field]
-    assert (await api.get("/api/maintenance")).json() == []
+    assert (await shared_api.get("/api/maintenance")).json() == []
 
 
 # the global stop
@@ -360,7 +360,7 @@ async def test_a_stop_survives_the_api(database_url: str) -> None:
 
 
 async def test_a_reset_by_hand_is_audited_with_its_force(api: RunningApi) -> None:
-    await api.report()
+    await managed(api)
     async with operator_that(api.database_url, finishes(Phase.SUCCEEDED, None)):
         await call(api, "POST", "/api/vms/vm_1/reset", {"reason": "stuck", "force": True})
     (line,) = await log(api)
@@ -369,7 +369,7 @@ async def test_a_reset_by_hand_is_audited_with_its_force(api: RunningApi) -> Non
 
 
 async def test_a_refused_reset_is_audited_too(api: RunningApi) -> None:
-    await api.report()
+    await managed(api)
     async with operator_that(api.database_url, cancels("GlobalStop", "everything is stopped")):
         answer = await call(api, "POST", "/api/vms/vm_1/reset", {"reason": "stuck"})
     assert answer.json()["reason"] == "GlobalStop"
@@ -401,8 +401,10 @@ async def test_the_log_is_read_in_pages_by_vm_and_by_action(api: RunningApi) -> 
     ("name", "value"),
     [("vm", "web-01"), ("before", "78"), ("action", "Dance"), ("limit", "0"), ("limit", "501")],
 )
-async def test_a_wrong_question_to_the_log_is_a_400(api: RunningApi, name: str, value: str) -> None:
-    answer = await api.get("/api/audit", **{name: value})
+async def test_a_wrong_question_to_the_log_is_a_400(
+    shared_api: RunningApi, name: str, value: str
+) -> None:
+    answer = await shared_api.get("/api/audit", **{name: value})
     assert answer.status_code == 400
     assert [one["field"] for one in answer.json()["errors"]] == [name]
 
@@ -426,27 +428,29 @@ EVERY = [
 
 @pytest.mark.parametrize(("method", "path", "body"), EVERY)
 async def test_nobody_does_it_without_an_administrators_token(
-    api: RunningApi, method: str, path: str, body: object
+    shared_api: RunningApi, method: str, path: str, body: object
 ) -> None:
-    await api.report()
-    for token in (None, api.agent_key, "nonsense"):
+    await shared_api.report()
+    for token in (None, shared_api.agent_key, "nonsense"):
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        answer = await api.http.request(method, path, json=body, headers=headers)
+        answer = await shared_api.http.request(method, path, json=body, headers=headers)
         assert answer.status_code == 401
-    assert await api.sql("SELECT count(*) FROM audit") == [(0,)]
+    assert await shared_api.sql("SELECT count(*) FROM audit") == [(0,)]
 
 
 @pytest.mark.parametrize("what", ["pause", "clear", "explain"])
-async def test_an_unknown_vm_is_a_404(api: RunningApi, what: str) -> None:
+async def test_an_unknown_vm_is_a_404(shared_api: RunningApi, what: str) -> None:
     method = "GET" if what == "explain" else "POST"
-    answer = await call(api, method, f"/api/vms/vm_9/{what}", {"reason": "x"})
+    answer = await call(shared_api, method, f"/api/vms/vm_9/{what}", {"reason": "x"})
     assert answer.status_code == 404
     assert answer.json()["message"].startswith("there is no VM")
 
 
-async def test_a_body_that_is_not_declared_as_json_is_a_415(api: RunningApi) -> None:
-    headers = {**api.admin, "Content-Type": "text/plain"}
-    answer = await api.http.put("/api/global-stop", content=b'{"reason": "x"}', headers=headers)
+async def test_a_body_that_is_not_declared_as_json_is_a_415(shared_api: RunningApi) -> None:
+    headers = {**shared_api.admin, "Content-Type": "text/plain"}
+    answer = await shared_api.http.put(
+        "/api/global-stop", content=b'{"reason": "x"}', headers=headers
+    )
     assert answer.status_code == 415
 
 

@@ -28,10 +28,29 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
-class Settings(BaseModel):
-    """What every process needs."""
+class FromEnvironment(BaseModel):
+    """Settings that are read from `DEFIB_*` variables."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Build the settings; raise SettingsError naming each variable that is wrong or missing."""
+        given = {
+            name: value
+            for variable, value in environment.items()
+            if variable.startswith(PREFIX)
+            for name, value in [_setting(variable, value)]
+            if name in cls.model_fields or _refuse_unknown(variable, name)
+        }
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from error
+
+
+class Settings(FromEnvironment):
+    """What every process needs."""
 
     database_url: SecretStr
     """`postgresql://user:password@host:port/name`; without it nothing starts."""
@@ -50,21 +69,6 @@ class Settings(BaseModel):
         if not url.startswith(("postgresql://", "postgres://")) or not _has_a_port(url):
             raise ValueError("must be a URL of the form postgresql://user:password@host:5432/defib")
         return value
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Build the settings; raise SettingsError naming each variable that is wrong or missing."""
-        given = {
-            name: value
-            for variable, value in environment.items()
-            if variable.startswith(PREFIX)
-            for name, value in [_setting(variable, value)]
-            if name in cls.model_fields or _refuse_unknown(variable, name)
-        }
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            raise SettingsError(_explain(error)) from error
 
 
 class DatabaseSettings(Settings):
@@ -96,8 +100,21 @@ class OperatorSettings(Settings):
     probe_port: int = Field(default=8081, ge=1, le=65535)
 
 
+class ClientSettings(FromEnvironment):
+    """The commands that people give, which ask the API. The token itself is never a setting."""
+
+    api_url: str | None = None
+    """Such as `https://defib.example.com`."""
+    token_file: Path | None = None
+    """A file that holds an administrator's token."""
+    api_ca_file: Path | None = None
+    """The certificate authority of the API, as PEM, where the system does not know it."""
+
+
 KNOWN_TO_ALL = frozenset(
-    name for kind in (DatabaseSettings, ApiSettings, OperatorSettings) for name in kind.model_fields
+    name
+    for kind in (DatabaseSettings, ApiSettings, OperatorSettings, ClientSettings)
+    for name in kind.model_fields
 )
 
 

@@ -116,7 +116,7 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
             engine, leadership, eyes=clusters, ears=watching, client_of=clusters.client_of
         ),
         projector=Projector(engine, leadership, kubernetes, Recorder(kubernetes, identity)),
-        registrar=Registrar(engine, leadership, kubernetes),
+        registrar=Registrar(engine, watching, kubernetes),
         fleets=Fleets(engine, kubernetes, leadership),
         housekeeping=Housekeeping(engine, leadership),
     )

@@ -22,7 +22,7 @@ from defib_core.config.resources import (
 from defib_core.store import projection
 from defib_core.store.projection import Unregistered
 from defib_operator.kube import Kubernetes, KubernetesConflict, KubernetesError
-from defib_operator.leadership import Leadership
+from defib_operator.watching import Watching
 
 log = structlog.get_logger(__name__)
 
@@ -36,16 +36,16 @@ LONGEST_PAUSE = timedelta(minutes=10)
 class Registrar:
     """Creates the missing objects. One that cannot be created is tried again ever more rarely."""
 
-    def __init__(self, engine: AsyncEngine, leadership: Leadership, kubernetes: Kubernetes) -> None:
+    def __init__(self, engine: AsyncEngine, watching: Watching, kubernetes: Kubernetes) -> None:
         self._engine = engine
-        self._leadership = leadership
+        self._watching = watching
         self._kubernetes = kubernetes
         self._later: dict[int, tuple[float, timedelta]] = {}
 
     async def register(self) -> None:
         """Create an object for each VM that lacks one."""
-        if not self._leadership.leads:
-            return
+        if not self._watching.knows_everything:
+            return  # whether it may is in a SystemConfig that was not read yet
         async with self._engine.connect() as connection:
             found = await projection.unregistered(connection, BATCH + len(self._later))
         now = asyncio.get_running_loop().time()

@@ -89,9 +89,12 @@ class Watching:
 
         None until everything was listed under this epoch: a pause may be waiting there.
         """
-        if not self._leadership.leads or self._listed_as != self._leadership.epoch:
-            return None
-        return self._hearing.heard_at(now)
+        return self._hearing.heard_at(now) if self.knows_everything else None
+
+    @property
+    def knows_everything(self) -> bool:
+        """True for a leader that has listed all objects under its epoch."""
+        return self._leadership.leads and self._listed_as == self._leadership.epoch
 
     async def watch(self) -> None:
         """Run kopf until it ends; the supervisor starts it again."""

@@ -363,8 +363,7 @@ def _needed(facts: Facts, verdict: Verdict, checks: Sequence[Check]) -> list[str
         needed.append("dryRun is set to false in its SystemConfig; until then it is only recorded")
     if any(one.status is Status.NOT_ASKED for one in checks if one.group == IN_PROXMOX):
         needed.append(
-            "Proxmox answers, and says that the VM is there, is the same, runs, and is neither"
-            " paused, locked nor being moved"
+            "Proxmox says that it is there, the same, running, and not paused, locked or moving"
         )
     if any(one.status is Status.NOT_ASKED for one in checks if one.group == ALIVE_AFTER_ALL):
         needed += _no_sign_of_life(policy.safety.second_life_signals, policy.safety.io_window)

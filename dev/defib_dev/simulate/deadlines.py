@@ -14,7 +14,6 @@ FIVE_MINUTES = 300.0
 MINUTE = 60.0
 SILENCES = (1.0, 1.5, 2.0, 3.0)
 OF_ATTEMPTS = ("last_attempt_at", "requested_at", "sending_at", "sent_at", "finished_at")
-OF_HEALTH = "alive_since"
 
 
 def lengths(column: str, config: SystemConfigSpec, *, is_calm: bool) -> frozenset[float]:
@@ -22,12 +21,11 @@ def lengths(column: str, config: SystemConfigSpec, *, is_calm: bool) -> frozense
 
     While it is calm (all VMs are well or given up) only what lies ahead counts, and counters clear.
     """
-    if column == OF_HEALTH:
-        return frozenset({float(config.attempts_clear_after_seconds)})
+    clears = float(config.attempts_clear_after_seconds)
     if is_calm:
-        return frozenset({0.0})
+        return frozenset({0.0, clears})
     of_attempts = _waits(float(config.boot_grace_seconds)) if column in OF_ATTEMPTS else ()
-    return frozenset({*_of_any(config), *of_attempts})
+    return frozenset({clears, *_of_any(config), *of_attempts})
 
 
 def _of_any(config: SystemConfigSpec) -> Iterable[float]:

@@ -53,6 +53,7 @@ SELECT {0}, date_trunc('second', {1}) FROM {2} WHERE {1} IS NOT NULL AND {3}
 STIRS = """
 SELECT EXISTS (SELECT FROM reset_history WHERE finished_at IS NULL)
     OR EXISTS (SELECT FROM journal WHERE elapsed > %(played_from)s)
+    OR EXISTS (SELECT FROM hold WHERE ended_at IS NULL AND reason = 'Looking')
     OR EXISTS (SELECT FROM vm WHERE pinned_uuid IS NULL AND uid IS NOT NULL)
     OR EXISTS (SELECT FROM vm_state WHERE vm_id = ANY (%(heard)s)
                AND (reset_pending OR last_heartbeat < %(now)s - interval '31 s'))

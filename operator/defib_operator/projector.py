@@ -44,6 +44,7 @@ class Projector:
         self._leadership = leadership
         self._kubernetes = kubernetes
         self._events = events
+        self._is_failing = False
 
     async def run(self) -> None:
         """Project for as long as this runs."""
@@ -72,9 +73,10 @@ class Projector:
         failures = [(one, result) for one, result in written if isinstance(result, KubernetesError)]
         # Refused for good: the next change of the VM tries again.
         failed = [one.vm_id for one, error in failures if not error.is_final]
-        if failures:
+        if failures and not self._is_failing:
             one, error = failures[0]
             log.warning("status_not_written", vm=one.vm_id, vms=len(failures), error=str(error))
+        self._is_failing = bool(failed)
         async with self._engine.begin() as connection:
             await projection.settle(connection, queued, failed)
             for one, result in written:

@@ -53,7 +53,8 @@ async def empty_world(
         world = World(kube, control_plane.kubeconfig, database_url, proxmox, agents, logged)
         yield world
     errors = [line for line in logged.lines("error") if line["event"] not in world.expected_errors]
-    assert errors == []
+    told = "\n".join(f"{one['event']}: {one.get('exception', one)}" for one in errors)
+    assert not errors, f"the operator logged errors:\n{told}"
 
 
 @pytest.fixture

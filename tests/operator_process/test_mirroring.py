@@ -181,7 +181,7 @@ async def test_an_object_created_while_all_are_listed_stays(empty_world: World) 
     for number in range(40):
         await world.apply_vm(f"old-{number:02}", 200 + number)
 
-    async with world.operator():
+    async with world.operator(until_listed=False):
         for number in range(20):
             await world.apply_vm(f"new-{number:02}", 300 + number)
         for number in range(20):

@@ -85,7 +85,6 @@ async def test_an_invalid_one_leaves_the_last_good_one_in_force(world: World) ->
     await world.apply_config(staleTimeoutMs=45_000)
     await world.apply_vm("web-0", 100)
     await is_mirrored(world, 100, TIMEOUT, 45)
-    await world.listed()
     applied = await world.kube.get(CONFIG, "default")
     assert applied is not None
 

@@ -227,13 +227,16 @@ class World:
 
             await eventually_async(is_later, what="the operator sweeps")
 
-    async def listed(self) -> None:
-        """Wait until an operator in this process has listed everything."""
+    async def listed(self, times: int = 1) -> None:
+        """Wait until operators in this process have listed everything so often."""
 
         async def is_said() -> bool:
-            return any(line["event"] == "listed_everything" for line in self.logged.lines())
+            return self._listings() >= times
 
         await eventually_async(is_said, what="everything was listed")
+
+    def _listings(self) -> int:
+        return sum(line["event"] == "listed_everything" for line in self.logged.lines())
 
     async def is_led_by(self, identity: str, *, deadline_seconds: float = 10) -> None:
         """Wait until an operator leads."""
@@ -259,14 +262,18 @@ class World:
         return OperatorSettings(**{**given, **changes})
 
     @asynccontextmanager
-    async def operator(self, **changes: Any) -> AsyncIterator[OperatorSettings]:
+    async def operator(
+        self, *, until_listed: bool = True, **changes: Any
+    ) -> AsyncIterator[OperatorSettings]:
         """An operator in this process; stopped in good order when the block ends."""
-        settings = self.settings(**changes)
+        settings, before = self.settings(**changes), self._listings()
         stop = asyncio.Event()
         task = asyncio.create_task(serve(settings, stop), name="operator")
         try:
             assert settings.identity is not None
             await self.is_led_by(settings.identity)
+            if until_listed:
+                await self.listed(before + 1)
             yield settings
         finally:
             stop.set()

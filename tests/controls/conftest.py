@@ -6,9 +6,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.store.engine import make_engine
+from operator_process.conftest import authority_folder, empty_world, logged, world
 from support import clock
 from support.running_api import RunningApi, running_api
 from support.stored import Stored, stored_in
+
+__all__ = ["authority_folder", "empty_world", "logged", "world"]
 
 
 @pytest.fixture

@@ -72,6 +72,24 @@ def test_a_mirrored_config_reads_back_as_it_was() -> None:
     assert again.model_dump_json(by_alias=True) == config.model_dump_json(by_alias=True)
 
 
+def test_windows_and_a_stop_are_read_and_mirrored_back_as_they_were() -> None:
+    window = {
+        "name": "firmware",
+        "matchLabels": {"topology.example.com/rack": "r7"},
+        "from": "2030-01-31T22:00:00+01:00",
+        "until": "2030-02-01T02:00:00Z",
+        "reason": "Kim: firmware",
+    }
+    config = parse_system_config({"maintenance": [window], "globalStop": {"reason": "storage"}})
+
+    assert config.maintenance is not None
+    assert config.maintenance[0].starts_at == datetime(2030, 1, 31, 21, tzinfo=UTC)
+    assert config.global_stop is not None
+    assert config.global_stop.reason == "storage"
+    again = SystemConfigSpec.model_validate_json(config.model_dump_json(by_alias=True))
+    assert again == config
+
+
 def test_a_danger_is_refused_however_the_config_is_made() -> None:
     with pytest.raises(ValidationError, match="two report intervals"):
         SystemConfigSpec(stale_timeout_ms=1000)

@@ -18,6 +18,11 @@ EPOCH = 1
 LEAD = text(
     "UPDATE leader_lease SET holder = 'test', epoch = 1, expires_at = defib_now() + interval '1 h'"
 )
+MANAGE = text(
+    "UPDATE vm SET namespace = 'defib', name = 'vm-' || id, uid = 'uid-' || id, generation = 1,"
+    " object_created_at = defib_now(), managed_at = defib_now() WHERE uid IS NULL"
+)
+"""Give every VM a custom resource: nothing else is ever reset."""
 LOOK_EVERY_SECONDS = 0.02
 
 Outcome = Callable[[AsyncConnection, Intent, datetime], Awaitable[None]]
@@ -53,6 +58,7 @@ async def operator_that(database_url: str, outcome: Outcome) -> AsyncIterator[No
     engine = make_engine(database_url, application="stand-in-operator")
     async with engine.begin() as connection:
         await connection.execute(LEAD)
+        await connection.execute(MANAGE)
 
     async def work() -> None:
         while True:

@@ -18,6 +18,15 @@ async def defib(world: World, tmp_path: Path) -> AsyncIterator[Program]:
         yield program_for(api, tmp_path)
 
 
+async def is_seen_in_proxmox(world: World) -> None:
+    """A person's reset does not wait for the operator's next look at the cluster's list."""
+
+    async def is_so() -> bool:
+        return await world.vm_row(100, "v.proxmox_state") == ("running",)
+
+    await eventually_async(is_so, what="the operator has seen the guest run")
+
+
 async def was_reset(world: World) -> None:
     async def is_so() -> bool:
         return world.posts(100) == ["reset"]
@@ -59,6 +68,7 @@ async def test_a_stop_refuses_a_forced_reset_and_lets_go_again(
     world: World, defib: Program
 ) -> None:
     await world.watched("web-0", 100)
+    await is_seen_in_proxmox(world)
     assert (await defib("stop", "--reason", "Kim: storage")).code == 0
 
     refused = await defib("reset", "web-0", "--reason", "now", "--force")

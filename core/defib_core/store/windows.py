@@ -99,11 +99,11 @@ RETURNING id
 """).bindparams(bindparam("selector", type_=JSONB))
 
 HELD = """
-SELECT s.vm_id FROM vm_state s JOIN vm v ON v.id = s.vm_id
-WHERE EXISTS (
-    SELECT FROM maintenance m
-    WHERE m.closed_at IS NULL AND {which} AND m.starts_at < least(m.ends_at, :now)
-      AND v.labels @> m.selector AND (m.config_id IS NULL OR v.config_id = m.config_id))
+SELECT s.vm_id FROM vm_state s
+WHERE s.vm_id IN (
+    SELECT v.id FROM maintenance m
+    JOIN vm v ON v.labels @> m.selector AND (m.config_id IS NULL OR v.config_id = m.config_id)
+    WHERE m.closed_at IS NULL AND {which} AND m.starts_at < least(m.ends_at, :now))
 """
 IN_ORDER = " ORDER BY s.vm_id FOR UPDATE OF s"
 OVER = "m.ends_at <= :now"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from defib_core.domain.decide import Case, Hold, decide
-from defib_core.domain.explain import (
-    ASKED,
-    GROUP_OF,
+from defib_core.domain.explain import ASKED, GROUP_OF, explain
+from defib_core.domain.explain_text import text_of
+from defib_core.domain.explain_words import NEEDED, PASSED, duration
+from defib_core.domain.explanation import (
     Decision,
     Explanation,
     Facts,
@@ -19,10 +20,7 @@ from defib_core.domain.explain import (
     OpenHold,
     Status,
     Traffic,
-    explain,
 )
-from defib_core.domain.explain_text import text_of
-from defib_core.domain.explain_words import NEEDED, PASSED, duration
 from defib_core.domain.observation import Brake
 from defib_core.domain.policy import LifeSignal
 from defib_core.domain.reasons import HoldReason

@@ -9,8 +9,9 @@ from controls.judged import prove, sweep_once, verdict_on
 from defib_core.config.system_config import MaintenanceSpec, SafetySpec
 from defib_core.domain.actions import Action, Phase, Source
 from defib_core.domain.decide import Hold
-from defib_core.domain.explain import Explanation, Kind, Status, explain
+from defib_core.domain.explain import explain
 from defib_core.domain.explain_text import text_of
+from defib_core.domain.explanation import Explanation, Kind, Status
 from defib_core.domain.reasons import HoldReason
 from defib_core.store import controls, intents, mirror, sweep
 from defib_core.store.controls import Who, WindowWish

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from defib_api.schemas.base import ApiModel, Moment
 from defib_api.schemas.identifiers import vm_id_text
-from defib_core.domain import explain as domain
-from defib_core.domain.explain import Explanation, Kind, Status
+from defib_core.domain import explanation as domain
 from defib_core.domain.explain_text import text_of
+from defib_core.domain.explanation import Explanation, Kind, Status
 from defib_core.domain.reasons import HoldReason
 from defib_core.domain.states import State
 

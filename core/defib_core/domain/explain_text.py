@@ -6,8 +6,8 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
-from defib_core.domain.explain import Check, Explanation, Status
 from defib_core.domain.explain_words import at, duration
+from defib_core.domain.explanation import Check, Explanation, Status
 
 MARKS = {Status.PASSED: "passed", Status.HOLDS: "HOLDS", Status.NOT_ASKED: "not asked"}
 INDENTED: dict[str, Any] = {

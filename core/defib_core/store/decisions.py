@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from defib_core.domain.explain import Decision
 from defib_core.domain.explain_words import at
+from defib_core.domain.explanation import Decision
 
 OF_EACH = 10
 SHOWN = 20

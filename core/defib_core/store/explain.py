@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.config.system_config import parse_system_config
 from defib_core.domain.brakes import Scope, ScopeKind, brakes_on
 from defib_core.domain.decide import Case
-from defib_core.domain.explain import Facts, Floor, InForce, OpenHold, Traffic
 from defib_core.domain.explain_words import at
+from defib_core.domain.explanation import Facts, Floor, InForce, OpenHold, Traffic
 from defib_core.domain.leaving import stopping_until
 from defib_core.domain.limits import most_in_flight
 from defib_core.domain.observation import (

@@ -11,15 +11,15 @@ from defib_core.domain.explain import ASKED, GROUP_OF, explain
 from defib_core.domain.explain_text import text_of
 from defib_core.domain.explain_words import NEEDED, PASSED, duration
 from defib_core.domain.explanation import (
+    CheckResult,
     Decision,
     Explanation,
     Facts,
     Floor,
     InForce,
-    Kind,
     OpenHold,
-    Status,
     Traffic,
+    VerdictKind,
 )
 from defib_core.domain.observation import Brake
 from defib_core.domain.policy import LifeSignal
@@ -48,7 +48,7 @@ def held_by(reason: HoldReason) -> OpenHold:
     return OpenHold(reason, f"the operator says {reason}", NOW - MINUTE)
 
 
-def status_of(told: Explanation, reason: HoldReason) -> Status:
+def status_of(told: Explanation, reason: HoldReason) -> CheckResult:
     return next(one.status for one in told.checks if one.reason is reason)
 
 
@@ -95,9 +95,9 @@ def test_what_holds_is_the_verdict_in_the_decisions_own_words(reason: HoldReason
 
     told = explain(facts(case))
 
-    assert (told.verdict.kind, told.verdict.reason) == (Kind.HELD, reason)
+    assert (told.verdict.kind, told.verdict.reason) == (VerdictKind.HELD, reason)
     assert told.verdict.message == decided.message
-    assert status_of(told, reason) is Status.HOLDS
+    assert status_of(told, reason) is CheckResult.HOLDS
     assert told.needed[0].startswith(f"{reason}: {NEEDED[reason]}")
     text = text_of(told)
     assert f"{reason}: {decided.message}" in text
@@ -108,7 +108,7 @@ def test_what_holds_is_the_verdict_in_the_decisions_own_words(reason: HoldReason
 def test_every_other_check_of_the_database_has_passed(reason: HoldReason) -> None:
     told = explain(facts(HELD[reason]))
     others = {one.reason: one.status for one in told.checks if one.reason not in {reason, *ASKED}}
-    assert set(others.values()) == {Status.PASSED}
+    assert set(others.values()) == {CheckResult.PASSED}
 
 
 def test_the_checks_come_in_the_order_of_the_rules() -> None:
@@ -139,23 +139,23 @@ def test_since_when_it_holds_is_the_holds_own_beginning() -> None:
 @pytest.mark.parametrize("reason", sorted(ASKED))
 def test_the_operators_last_word_holds_where_the_database_knows_nothing(reason: HoldReason) -> None:
     told = explain(facts(hold=held_by(reason)))
-    assert (told.verdict.kind, told.verdict.reason) == (Kind.HELD, reason)
+    assert (told.verdict.kind, told.verdict.reason) == (VerdictKind.HELD, reason)
     assert told.verdict.message == f"the operator says {reason}"
-    assert status_of(told, reason) is Status.HOLDS
+    assert status_of(told, reason) is CheckResult.HOLDS
 
 
 def test_what_comes_before_the_operators_last_word_has_passed_and_the_rest_is_not_asked() -> None:
     told = explain(facts(hold=held_by(HoldReason.VM_LOCKED)))
-    assert status_of(told, HoldReason.CONTROL_PLANE_STALE) is Status.PASSED
-    assert status_of(told, HoldReason.VM_STOPPED) is Status.PASSED
-    assert status_of(told, HoldReason.STORAGE_ERROR) is Status.NOT_ASKED
-    assert status_of(told, HoldReason.IO_ACTIVE) is Status.NOT_ASKED
+    assert status_of(told, HoldReason.CONTROL_PLANE_STALE) is CheckResult.PASSED
+    assert status_of(told, HoldReason.VM_STOPPED) is CheckResult.PASSED
+    assert status_of(told, HoldReason.STORAGE_ERROR) is CheckResult.NOT_ASKED
+    assert status_of(told, HoldReason.IO_ACTIVE) is CheckResult.NOT_ASKED
 
 
 def test_a_limit_comes_last_so_that_everything_else_has_passed() -> None:
     told = explain(facts(hold=held_by(HoldReason.IN_FLIGHT_LIMIT), traffic=Traffic(in_flight=2)))
     rest = [one.status for one in told.checks if one.reason is not HoldReason.IN_FLIGHT_LIMIT]
-    assert set(rest) == {Status.PASSED}
+    assert set(rest) == {CheckResult.PASSED}
 
 
 @pytest.mark.parametrize(
@@ -170,15 +170,15 @@ def test_a_full_limit_is_shown_before_anybody_waits_for_it(
     traffic: Traffic, reason: HoldReason
 ) -> None:
     told = explain(facts(alive(), traffic=traffic))
-    assert status_of(told, reason) is Status.HOLDS
-    assert status_of(explain(facts()), reason) is Status.PASSED
+    assert status_of(told, reason) is CheckResult.HOLDS
+    assert status_of(explain(facts()), reason) is CheckResult.PASSED
 
 
 def test_nothing_of_the_operators_is_claimed_where_it_has_said_nothing() -> None:
     told = explain(facts())
-    assert told.verdict.kind is Kind.DUE
+    assert told.verdict.kind is VerdictKind.DUE
     asked = {one.status for one in told.checks if one.reason in ASKED and one.group > 3}
-    assert asked == {Status.NOT_ASKED}
+    assert asked == {CheckResult.NOT_ASKED}
     assert any("Proxmox says" in one for one in told.needed)
     assert any("guest agent does not answer" in one for one in told.needed)
 
@@ -204,12 +204,14 @@ def test_only_the_signs_of_life_that_are_asked_for_are_needed(
 @pytest.mark.parametrize(
     ("floor", "kind"),
     [
-        (NOW - STALE_TIMEOUT, Kind.WAITING),
-        (NOW - STALE_TIMEOUT - timedelta(milliseconds=1), Kind.DUE),
-        (NOW, Kind.WAITING),
+        (NOW - STALE_TIMEOUT, VerdictKind.WAITING),
+        (NOW - STALE_TIMEOUT - timedelta(milliseconds=1), VerdictKind.DUE),
+        (NOW, VerdictKind.WAITING),
     ],
 )
-def test_a_clock_that_was_started_again_leaves_a_full_timeout(floor: datetime, kind: Kind) -> None:
+def test_a_clock_that_was_started_again_leaves_a_full_timeout(
+    floor: datetime, kind: VerdictKind
+) -> None:
     told = explain(
         facts(seen(DEAD, clock_floor=floor), floors=[Floor(floor, "a global stop ended")])
     )
@@ -240,9 +242,9 @@ def test_a_heartbeat_later_than_every_floor_counts() -> None:
 def test_a_vm_that_never_reported_has_a_clock_too() -> None:
     case = seen(DEAD, state=State.UNKNOWN, last_heartbeat=None, reports=0)
     told = explain(facts(case))
-    assert told.verdict.kind is Kind.NEVER_REPORTED
+    assert told.verdict.kind is VerdictKind.NEVER_REPORTED
     assert told.needed[0].startswith("it reports, and later falls silent")
-    assert status_of(told, HoldReason.OBSERVING) is Status.HOLDS
+    assert status_of(told, HoldReason.OBSERVING) is CheckResult.HOLDS
     assert "never" in text_of(told)
 
 
@@ -252,19 +254,19 @@ def test_a_vm_that_never_reported_has_a_clock_too() -> None:
 @pytest.mark.parametrize("state", [State.HEALTHY, State.WARNING])
 def test_a_vm_that_reports_needs_nothing(state: State) -> None:
     told = explain(facts(alive(state)))
-    assert told.verdict.kind is Kind.ALIVE
+    assert told.verdict.kind is VerdictKind.ALIVE
 
 
 def test_of_a_vm_that_reports_it_says_what_would_hold_it() -> None:
     told = explain(facts(treated(alive(), paused_reason="disk")))
-    assert told.verdict.kind is Kind.ALIVE
-    assert status_of(told, HoldReason.PAUSED) is Status.HOLDS
+    assert told.verdict.kind is VerdictKind.ALIVE
+    assert status_of(told, HoldReason.PAUSED) is CheckResult.HOLDS
 
 
 def test_a_vm_without_an_object_is_never_reset() -> None:
     told = explain(facts(not_managed="its VirtualMachine was deleted"))
-    assert told.verdict.kind is Kind.NOT_MANAGED
-    assert {one.status for one in told.checks} == {Status.NOT_ASKED}
+    assert told.verdict.kind is VerdictKind.NOT_MANAGED
+    assert {one.status for one in told.checks} == {CheckResult.NOT_ASKED}
     assert told.needed == ["a VirtualMachine must stand for it, and be accepted"]
     assert "Checks" not in text_of(told)
 
@@ -272,7 +274,7 @@ def test_a_vm_without_an_object_is_never_reset() -> None:
 def test_a_reset_under_way_is_the_verdict() -> None:
     told = explain(facts(HELD[HoldReason.PAUSED], under_way="reset_45 is under way"))
     assert (told.verdict.kind, told.verdict.message, told.needed) == (
-        Kind.UNDER_WAY,
+        VerdictKind.UNDER_WAY,
         "reset_45 is under way",
         [],
     )
@@ -280,9 +282,9 @@ def test_a_reset_under_way_is_the_verdict() -> None:
 
 def test_a_dry_run_that_was_recorded_is_not_repeated() -> None:
     case = after(policy(DEAD, dry_run=True), dry_run_done=True)
-    assert explain(facts(case)).verdict.kind is Kind.RECORDED
+    assert explain(facts(case)).verdict.kind is VerdictKind.RECORDED
     told = explain(facts(policy(DEAD, dry_run=True)))
-    assert told.verdict.kind is Kind.DUE
+    assert told.verdict.kind is VerdictKind.DUE
     assert any(one.startswith("dryRun is set to false") for one in told.needed)
 
 

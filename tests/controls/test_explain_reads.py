@@ -11,7 +11,7 @@ from defib_core.domain.actions import Action, Phase, Source
 from defib_core.domain.decide import Hold
 from defib_core.domain.explain import explain
 from defib_core.domain.explain_text import text_of
-from defib_core.domain.explanation import Explanation, Kind, Status
+from defib_core.domain.explanation import CheckResult, Explanation, VerdictKind
 from defib_core.domain.reasons import HoldReason
 from defib_core.store import controls, intents, mirror, sweep
 from defib_core.store.controls import Who, WindowWish
@@ -138,13 +138,13 @@ async def test_the_verdict_is_the_operators(stored: Stored, change: Change) -> N
     told = await told_of(stored, vm_id)
 
     if isinstance(decided, Hold):
-        assert (told.verdict.kind, told.verdict.reason) == (Kind.HELD, decided.reason)
+        assert (told.verdict.kind, told.verdict.reason) == (VerdictKind.HELD, decided.reason)
         assert (
             told.verdict.message.partition(" until ")[0] == decided.message.partition(" until ")[0]
         )
     else:
-        assert told.verdict.kind is Kind.DUE
-    assert (change is nothing) == (told.verdict.kind is Kind.DUE)
+        assert told.verdict.kind is VerdictKind.DUE
+    assert (change is nothing) == (told.verdict.kind is VerdictKind.DUE)
     assert told.warnings == []
 
 
@@ -272,7 +272,7 @@ async def test_a_floor_says_why(stored: Stored, change: Change, why: str) -> Non
 
     told = await told_of(stored, vm_id)
 
-    assert told.verdict.kind is Kind.WAITING
+    assert told.verdict.kind is VerdictKind.WAITING
     assert told.clocks.counts_from_why.startswith(why)
     assert stored.now - told.clocks.counts_from <= SECOND
 
@@ -300,7 +300,7 @@ async def test_a_vm_whose_object_was_deleted(stored: Stored) -> None:
     vm_id = await stored.down_vm(uid="gone")
     await mirror.tombstone(stored.connection, ["gone"], stored.now)
     told = await told_of(stored, vm_id)
-    assert told.verdict.kind is Kind.NOT_MANAGED
+    assert told.verdict.kind is VerdictKind.NOT_MANAGED
     assert "its VirtualMachine was deleted at 2026-03-01T12:00:00Z" in told.verdict.message
 
 
@@ -322,7 +322,7 @@ async def test_a_reset_under_way_is_told_with_who_asked(stored: Stored) -> None:
     vm_id = await stored.down_vm()
     intent_id = await stored.ask(vm_id)
     told = await told_of(stored, vm_id)
-    assert told.verdict.kind is Kind.UNDER_WAY
+    assert told.verdict.kind is VerdictKind.UNDER_WAY
     assert told.verdict.message.startswith(f"reset_{intent_id} is under way (Reset, attempt 1")
     assert "by ann: asked for" in told.verdict.message
 
@@ -387,7 +387,7 @@ async def test_a_reset_in_flight_counts_against_the_limits(stored: Stored) -> No
         await stored.send(other)
     told = await told_of(stored, vm_id)
     check = next(one for one in told.checks if one.reason is HoldReason.IN_FLIGHT_LIMIT)
-    assert check.status is Status.HOLDS
+    assert check.status is CheckResult.HOLDS
     assert check.message.startswith("2 of 2 resets under way in its fleet")
 
 

@@ -8,7 +8,7 @@ from defib_api.schemas.base import ApiModel, Moment
 from defib_api.schemas.identifiers import vm_id_text
 from defib_core.domain import explanation as domain
 from defib_core.domain.explain_text import text_of
-from defib_core.domain.explanation import Explanation, Kind, Status
+from defib_core.domain.explanation import CheckResult, Explanation, VerdictKind
 from defib_core.domain.reasons import HoldReason
 from defib_core.domain.states import State
 
@@ -16,7 +16,7 @@ from defib_core.domain.states import State
 class Verdict(ApiModel):
     """What is the case now, in one sentence."""
 
-    kind: Kind
+    kind: VerdictKind
     reason: HoldReason | None = Field(description="The hold's code, where kind is held.")
     message: str
     since: Moment | None
@@ -41,7 +41,7 @@ class Clocks(ApiModel):
     floors: list[Floor] = Field(description="Those later than its last heartbeat, latest first.")
 
 
-class Check(ApiModel):
+class ExplainedCheck(ApiModel):
     """One check of the rules, in their order."""
 
     group: int = Field(
@@ -49,7 +49,7 @@ class Check(ApiModel):
         " this VM, 4 what Proxmox says, 5 is it alive after all."
     )
     reason: HoldReason
-    status: Status
+    status: CheckResult
     message: str
 
 
@@ -95,7 +95,7 @@ class VmExplanation(ApiModel):
     verdict: Verdict
     clocks: Clocks
     needed: list[str] = Field(description="What would have to happen for a reset, in order.")
-    checks: list[Check]
+    checks: list[ExplainedCheck]
     attempts: Attempts
     in_force: list[InForce]
     decisions: list[Decision] = Field(description="The newest 20, newest first.")
@@ -120,7 +120,9 @@ class VmExplanation(ApiModel):
             clocks=_clocks(told.clocks),
             needed=list(told.needed),
             checks=[
-                Check(group=one.group, reason=one.reason, status=one.status, message=one.message)
+                ExplainedCheck(
+                    group=one.group, reason=one.reason, status=one.status, message=one.message
+                )
                 for one in told.checks
             ],
             attempts=_attempts(told.attempts),

@@ -12,13 +12,13 @@ from defib_core.domain.explain_words import NEEDED, PASSED, at, duration
 from defib_core.domain.explanation import (
     Attempts,
     Check,
+    CheckResult,
     Clocks,
     Explanation,
     Facts,
     Floor,
-    Kind,
-    Status,
     Verdict,
+    VerdictKind,
 )
 from defib_core.domain.policy import LifeSignal
 from defib_core.domain.reasons import HoldReason
@@ -105,14 +105,16 @@ def _clocks(facts: Facts) -> Clocks:
 def _verdict(facts: Facts) -> Verdict:
     seen = facts.case.observation
     if facts.not_managed is not None:
-        return Verdict(Kind.NOT_MANAGED, facts.not_managed)
+        return Verdict(VerdictKind.NOT_MANAGED, facts.not_managed)
     if facts.under_way is not None:
-        return Verdict(Kind.UNDER_WAY, facts.under_way)
+        return Verdict(VerdictKind.UNDER_WAY, facts.under_way)
     if seen.state is State.UNKNOWN:
         message = "it has never reported; install the agent, or check its key and address"
-        return Verdict(Kind.NEVER_REPORTED, message)
+        return Verdict(VerdictKind.NEVER_REPORTED, message)
     if seen.state.is_alive:
-        return Verdict(Kind.ALIVE, "it reports; nothing is to be done", since=facts.state_since)
+        return Verdict(
+            VerdictKind.ALIVE, "it reports; nothing is to be done", since=facts.state_since
+        )
     return _verdict_on_silence(facts)
 
 
@@ -121,27 +123,29 @@ def _verdict_on_silence(facts: Facts) -> Verdict:
     if clocks.floored_silence <= clocks.stale_timeout:
         why = f"silence counts from {at(clocks.counts_from)}: {clocks.counts_from_why}"
         message = f"it is down, and has until {at(clocks.runs_out_at)} to report: {why}"
-        return Verdict(Kind.WAITING, message, since=clocks.counts_from)
+        return Verdict(VerdictKind.WAITING, message, since=clocks.counts_from)
     judged = decide(case, facts.now)
     if isinstance(judged, Hold):
         same = facts.hold is not None and facts.hold.reason is judged.reason
         since = facts.hold.since if facts.hold is not None and same else None
-        return Verdict(Kind.HELD, judged.message, judged.reason, since)
+        return Verdict(VerdictKind.HELD, judged.message, judged.reason, since)
     if case.treatment.policy.dry_run and case.history.dry_run_done:
         message = "dryRun is on: what would have been done is in its history, once an incident"
-        return Verdict(Kind.RECORDED, message)
+        return Verdict(VerdictKind.RECORDED, message)
     if facts.hold is not None and facts.hold.reason in ASKED:
-        return Verdict(Kind.HELD, facts.hold.message, facts.hold.reason, facts.hold.since)
+        return Verdict(VerdictKind.HELD, facts.hold.message, facts.hold.reason, facts.hold.since)
     message = "nothing that the database knows holds it; the next sweep asks Proxmox"
-    return Verdict(Kind.DUE, message)
+    return Verdict(VerdictKind.DUE, message)
 
 
 def _checks(facts: Facts, verdict: Verdict) -> list[Check]:
     if facts.not_managed is not None:
         message = "not judged: it is not managed"
-        return [Check(GROUP_OF[reason], reason, Status.NOT_ASKED, message) for reason in HoldReason]
+        return [
+            Check(GROUP_OF[reason], reason, CheckResult.NOT_ASKED, message) for reason in HoldReason
+        ]
     held = _held(facts)
-    word = verdict.reason if verdict.kind is Kind.HELD and verdict.reason in ASKED else None
+    word = verdict.reason if verdict.kind is VerdictKind.HELD and verdict.reason in ASKED else None
     return [_check(facts, reason, held, word) for reason in HoldReason]
 
 
@@ -160,47 +164,47 @@ def _check(
 ) -> Check:
     group = GROUP_OF[reason]
     if reason in held:
-        return Check(group, reason, Status.HOLDS, held[reason])
+        return Check(group, reason, CheckResult.HOLDS, held[reason])
     if reason is word and facts.hold is not None:
-        return Check(group, reason, Status.HOLDS, facts.hold.message)
+        return Check(group, reason, CheckResult.HOLDS, facts.hold.message)
     if reason in LIMITS:
-        status = Status.HOLDS if facts.traffic.is_full(reason) else Status.PASSED
+        status = CheckResult.HOLDS if facts.traffic.is_full(reason) else CheckResult.PASSED
         return Check(group, reason, status, facts.traffic.message(reason))
     if reason in ASKED:
         return _asked(group, reason, word)
-    return Check(group, reason, Status.PASSED, PASSED[reason](facts.case))
+    return Check(group, reason, CheckResult.PASSED, PASSED[reason](facts.case))
 
 
 def _asked(group: int, reason: HoldReason, word: HoldReason | None) -> Check:
     """A check that only the operator can make: passed where its last word came after it."""
     if reason is HoldReason.CONTROL_PLANE_STALE and word is None:
         message = "only the operator knows whether it hears the Kubernetes API"
-        return Check(group, reason, Status.NOT_ASKED, message)
+        return Check(group, reason, CheckResult.NOT_ASKED, message)
     if word in LIMITS or (word is not None and ORDER[reason] < ORDER[word]):
-        return Check(group, reason, Status.PASSED, "as the operator last saw it")
-    return Check(group, reason, Status.NOT_ASKED, "asked when nothing before it holds")
+        return Check(group, reason, CheckResult.PASSED, "as the operator last saw it")
+    return Check(group, reason, CheckResult.NOT_ASKED, "asked when nothing before it holds")
 
 
 def _needed(facts: Facts, verdict: Verdict, checks: Sequence[Check]) -> list[str]:
     """What would have to happen for a reset, in order."""
-    if verdict.kind is Kind.NOT_MANAGED:
+    if verdict.kind is VerdictKind.NOT_MANAGED:
         return ["a VirtualMachine must stand for it, and be accepted"]
-    if verdict.kind is Kind.UNDER_WAY:
+    if verdict.kind is VerdictKind.UNDER_WAY:
         return []
     policy = facts.case.treatment.policy
     needed = [*_silence_needed(facts)]
     needed += [
         f"{one.reason}: {NEEDED[one.reason]} ({one.message})"
         for one in checks
-        if one.status is Status.HOLDS
+        if one.status is CheckResult.HOLDS
     ]
     if policy.dry_run:
         needed.append("dryRun is set to false in its SystemConfig; until then it is only recorded")
-    if any(one.status is Status.NOT_ASKED for one in checks if one.group == IN_PROXMOX):
+    if any(one.status is CheckResult.NOT_ASKED for one in checks if one.group == IN_PROXMOX):
         needed.append(
             "Proxmox says that it is there, the same, running, and not paused, locked or moving"
         )
-    if any(one.status is Status.NOT_ASKED for one in checks if one.group == ALIVE_AFTER_ALL):
+    if any(one.status is CheckResult.NOT_ASKED for one in checks if one.group == ALIVE_AFTER_ALL):
         needed += _no_sign_of_life(policy.safety.second_life_signals, policy.safety.io_window)
     return needed
 

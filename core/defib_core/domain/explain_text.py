@@ -7,9 +7,13 @@ from textwrap import wrap
 from typing import Any
 
 from defib_core.domain.explain_words import at, duration
-from defib_core.domain.explanation import Check, Explanation, Status
+from defib_core.domain.explanation import Check, CheckResult, Explanation
 
-MARKS = {Status.PASSED: "passed", Status.HOLDS: "HOLDS", Status.NOT_ASKED: "not asked"}
+MARKS = {
+    CheckResult.PASSED: "passed",
+    CheckResult.HOLDS: "HOLDS",
+    CheckResult.NOT_ASKED: "not asked",
+}
 INDENTED: dict[str, Any] = {
     "width": 110,
     "initial_indent": "  ",
@@ -75,7 +79,7 @@ def _needed(told: Explanation) -> Iterator[str]:
 
 def _checks(checks: Sequence[Check]) -> Iterator[str]:
     """One line a check; neighbours that say the same share theirs."""
-    if all(one.status is Status.NOT_ASKED for one in checks):
+    if all(one.status is CheckResult.NOT_ASKED for one in checks):
         return
     group = 0
     for (number, status, message), alike in groupby(checks, key=_what_it_says):
@@ -86,7 +90,7 @@ def _checks(checks: Sequence[Check]) -> Iterator[str]:
         yield from wrap(f"{MARKS[status]:9}  {names}: {message}", **INDENTED)
 
 
-def _what_it_says(one: Check) -> tuple[int, Status, str]:
+def _what_it_says(one: Check) -> tuple[int, CheckResult, str]:
     return one.group, one.status, one.message
 
 

@@ -10,7 +10,7 @@ from defib_core.domain.reasons import HoldReason
 from defib_core.domain.states import State
 
 
-class Status(StrEnum):
+class CheckResult(StrEnum):
     """What came of a check."""
 
     PASSED = "passed"
@@ -18,7 +18,7 @@ class Status(StrEnum):
     NOT_ASKED = "not_asked"
 
 
-class Kind(StrEnum):
+class VerdictKind(StrEnum):
     """What the verdict comes to."""
 
     ALIVE = "alive"
@@ -137,7 +137,7 @@ class Clocks:
 class Verdict:
     """What is the case now, in one sentence."""
 
-    kind: Kind
+    kind: VerdictKind
     message: str
     reason: HoldReason | None = None
     since: datetime | None = None
@@ -149,7 +149,7 @@ class Check:
 
     group: int
     reason: HoldReason
-    status: Status
+    status: CheckResult
     message: str
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from defib_api import control_examples as examples
 from defib_api.schemas import controls as schemas
+from defib_api.schemas.explain import VmExplanation
 from defib_core.domain.actions import Phase
 from support.running_api import RunningApi, running_api
 from support.stand_in_operator import cancels, finishes, operator_that
@@ -438,6 +439,13 @@ async def test_nobody_does_it_without_an_administrators_token(
     assert await shared_api.sql("SELECT count(*) FROM audit") == [(0,)]
 
 
+async def test_an_explanation_has_the_fields_of_its_example(api: RunningApi) -> None:
+    await managed(api)
+    told = (await api.get("/api/vms/vm_1/explain")).json()
+    assert told.keys() == examples.EXPLANATION.keys()
+    assert told["verdict"]["kind"] == "alive"
+
+
 @pytest.mark.parametrize("what", ["pause", "clear", "explain"])
 async def test_an_unknown_vm_is_a_404(shared_api: RunningApi, what: str) -> None:
     method = "GET" if what == "explain" else "POST"
@@ -468,6 +476,7 @@ async def test_a_body_that_is_not_declared_as_json_is_a_415(shared_api: RunningA
         (schemas.GlobalStopState, examples.STOP_STATE),
         (schemas.ControlConflict, examples.IN_SPEC),
         (schemas.AuditEntry, examples.AUDIT),
+        (VmExplanation, examples.EXPLANATION),
     ],
 )
 def test_an_example_is_what_its_model_says(model: Any, example: dict[str, Any]) -> None:  # noqa: ANN401

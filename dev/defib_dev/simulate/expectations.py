@@ -38,7 +38,6 @@ class Judged:
 
     scenario: Scenario
     record: Record
-    asked: Sequence[Asked]
 
     def failures(self) -> list[Failure]:
         """Find every expectation that does not hold."""
@@ -150,7 +149,7 @@ class Judged:
         for one in self.scenario.expect.manual:
             answers = [
                 self._answer(asked)
-                for asked in self.asked
+                for asked in self.record.asked
                 if asked.vm == one.vm and asked.at == one.at
             ]
             if not any(_is_answer(one, *answer) for answer in answers):

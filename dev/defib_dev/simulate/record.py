@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from defib_core.domain.actions import Phase, Source
-from defib_dev.simulate.world import World
+from defib_dev.simulate.world import Asked, World
 
 Row = Mapping[str, Any]
 
@@ -88,6 +88,8 @@ class Record:
     """Each change of a VM's counter: when, and to what."""
     heard: Mapping[str, Sequence[float]]
     """When each VM's heartbeats were stored."""
+    asked: Sequence[Asked]
+    """What people asked for."""
 
 
 def read_record(world: World) -> Record:
@@ -114,6 +116,7 @@ def read_record(world: World) -> Record:
         holds=_holds(_of(notes, "hold"), names),
         attempts=_attempts(_of(notes, "vm_state"), names),
         heard=world.ingest.heard,
+        asked=world.asked,
     )
 
 

@@ -29,8 +29,11 @@ class Outcome:
         return not self.failures
 
 
-def simulate(scenario: Scenario, database: SimulatedDatabase) -> Outcome:
-    """Run one scenario. Raises NotAScenario where an event turns out to be impossible."""
+def simulate(scenario: Scenario, database: SimulatedDatabase, *, skips: bool = True) -> Outcome:
+    """Run one scenario. Raises NotAScenario where an event turns out to be impossible.
+
+    `skips` False: every moment is played, which takes several times as long and changes nothing.
+    """
     database.empty()
     loop = VirtualLoop()
     troubles = Troubles()
@@ -38,20 +41,20 @@ def simulate(scenario: Scenario, database: SimulatedDatabase) -> Outcome:
     try:
         with troubles.collected():
             world = World.of(scenario, database.url, Timeline(loop))
-            loop.run_until_complete(_play(world))
+            loop.run_until_complete(_play(world, skips=skips))
     finally:
         loop.close()
     record = read_record(world)
-    failures = Judged(scenario, record, world.asked).failures()
+    failures = Judged(scenario, record).failures()
     return Outcome(scenario, record, [*failures, *troubles.failures()])
 
 
-async def _play(world: World) -> None:
+async def _play(world: World, *, skips: bool) -> None:
     await world.begin()
     living = asyncio.create_task(world.live())
     try:
         world.later(_first_operator(world))
-        with skipper(world) as play:
+        with skipper(world, skips=skips) as play:
             for event in world.scenario.events:
                 await play.play_until(event.at)
                 await happen(world, event)

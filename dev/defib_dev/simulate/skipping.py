@@ -7,6 +7,7 @@ time that the policy knows meet: skips end well before. Never more than ten minu
 a minute is always played in between, so that a sweep that does act is seen.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,8 +96,9 @@ class _Heard:
 class Skipper:
     """Skips what is quiet in one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, skips: bool) -> None:
         self._world = world
+        self._skips = skips
         self._connection = psycopg.connect(world.database_url, autocommit=True)
         self._timestamps = _query(self._connection)
 
@@ -106,7 +108,8 @@ class Skipper:
         await timeline.until(min(moment, timeline.elapsed + SETTLED - PLAYED))
         while timeline.elapsed < moment:
             await timeline.until(min(moment, timeline.elapsed + PLAYED))
-            if moment - timeline.elapsed > 2 * PLAYED and self._world.is_undisturbed:
+            is_worth_it = self._skips and moment - timeline.elapsed > 2 * PLAYED
+            if is_worth_it and self._world.is_undisturbed:
                 self._skip_towards(moment)
 
     def close(self) -> None:
@@ -124,7 +127,7 @@ class Skipper:
         # What was due lately may not have been seen yet: the sweep comes later.
         due = min((one for one in self._deadlines(heard) if one > now - SETTLED), default=moment)
         length = min(moment - PLAYED, due - PLAYED, now + MOST) - now
-        length -= length % REPORT_EVERY
+        length -= length % self._rhythm()
         if length > 0 and self._guests_stay(heard.reporting, now + length + SETTLED):
             self._pass(length, heard)
 
@@ -164,6 +167,11 @@ class Skipper:
         config = world.kubernetes.config
         known = {column: lengths(column, config, is_calm=is_calm) for column, _ in moments}
         return (moment + length for column, moment in moments for length in known[column])
+
+    def _rhythm(self) -> int:
+        """After so many seconds reports and sweeps come at the same moments again."""
+        sweeps = self._world.kubernetes.config.stale_check_interval_seconds
+        return math.lcm(int(REPORT_EVERY), sweeps)
 
     def _guests_stay(self, reporting: frozenset[str], until: float) -> bool:
         """Whether each guest goes on as it is: reporting, or silent."""
@@ -222,9 +230,9 @@ def _of_state(column: str) -> sql.SQL:
 
 
 @contextmanager
-def skipper(world: World) -> Iterator[Skipper]:
+def skipper(world: World, *, skips: bool) -> Iterator[Skipper]:
     """Make a skipper for as long as the block lasts."""
-    made = Skipper(world)
+    made = Skipper(world, skips=skips)
     try:
         yield made
     finally:

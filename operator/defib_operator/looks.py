@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 AT_A_TIME_PER_NODE = 4
 IO_THRESHOLD_BYTES = 64 * 1024
+LONGEST_WINDOW = timedelta(minutes=5)
 
 Finding = GuestFacts | LookFailure
 
@@ -60,10 +61,16 @@ class Wanted:
 class _Sample:
     at: datetime
     bytes: int
+    after_quiet: bool = False
+    """The window before this sample was quiet."""
 
 
 class IoWatch:
-    """Traffic counters of suspects over time; forgets a VM that is no longer watched."""
+    """Traffic counters of suspects over time; forgets a VM that is no longer watched.
+
+    A window begins anew after some minutes: over an hour even the ARP replies of a dead guest would
+    add up to a sign of life.
+    """
 
     def __init__(self) -> None:
         self._first: dict[int, _Sample] = {}
@@ -74,19 +81,18 @@ class IoWatch:
         if total is None:
             return IoAnswer.NO_EVIDENCE
         first = self._first.get(vm_id)
-        if first is None or total < first.bytes:
+        longest = max(window, LONGEST_WINDOW)
+        if first is None or total < first.bytes or now - first.at > 4 * longest:
             self._first[vm_id] = _Sample(now, total)
             return IoAnswer.STILL_LOOKING
+        lasted = now - first.at
         if total - first.bytes >= IO_THRESHOLD_BYTES:
-            self._restart_after(vm_id, first, window, _Sample(now, total))
+            if lasted >= window:
+                self._first[vm_id] = _Sample(now, total)
             return IoAnswer.ACTIVE
-        return IoAnswer.QUIET if now - first.at >= window else IoAnswer.STILL_LOOKING
-
-    def _restart_after(
-        self, vm_id: int, first: _Sample, window: timedelta, latest: _Sample
-    ) -> None:
-        if latest.at - first.at >= window:
-            self._first[vm_id] = latest
+        if lasted >= longest:
+            self._first[vm_id] = _Sample(now, total, after_quiet=True)
+        return IoAnswer.QUIET if lasted >= window or first.after_quiet else IoAnswer.STILL_LOOKING
 
     def forget(self, vm_id: int) -> None:
         """Begin anew with this VM: the window must not span time in which it could do nothing."""

@@ -1,5 +1,6 @@
 """A world of its own for each test; API server and PostgreSQL are shared."""
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from operator_process.world import World
 from support.control_plane import TestControlPlane
 from support.logged import Logged, logging_kept
 from support.proxmox import running_simulator
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +30,15 @@ def _impatient_loops(monkeypatch: pytest.MonkeyPatch) -> None:
 def authority_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the simulators' authority lives."""
     return tmp_path_factory.mktemp("authority")
+
+
+@pytest.fixture
+async def namespace(control_plane: TestControlPlane) -> str:
+    """A fresh namespace, without the program kubectl: there are many tests here."""
+    name = f"operator-{next(_numbers)}"
+    async with kube_api(control_plane.kubeconfig, name) as kube:
+        await kube.create_namespace()
+    return name
 
 
 @pytest.fixture

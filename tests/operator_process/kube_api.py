@@ -83,6 +83,11 @@ class KubeApi:
         """Delete an object."""
         _read(await self.http.delete(f"{self._path(kind)}/{name}"))
 
+    async def create_namespace(self) -> None:
+        """Create this namespace."""
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        await self._send("POST", "/api/v1/namespaces", json.dumps(body), "application/json")
+
     async def put_secret(self, name: str, values: Mapping[str, str]) -> None:
         """Create a Secret, or replace what is in it."""
         body = {

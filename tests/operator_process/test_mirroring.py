@@ -51,7 +51,7 @@ async def test_edits_and_label_changes_take_effect(world: World) -> None:
     await is_mirrored(world, 100, "v.labels ->> 'rack'", "7")
 
     await world.kube.patch(VM, "web-0", {"spec": {"overrides": None}})
-    await is_mirrored(world, 100, "extract(epoch FROM s.stale_timeout)::int", 3)
+    await is_mirrored(world, 100, "extract(epoch FROM s.stale_timeout)::int", 2)
 
     async def observed() -> bool:
         return (await world.status(VM, "web-0")).get("observedGeneration") == 3
@@ -116,7 +116,7 @@ async def test_applying_it_again_revives_it_with_a_clock_that_starts_anew(world:
     await world.condition("web-0", "Ready", "Monitored")
     await world.health("web-0", "healthy")
     (sent_at,) = (await world.sql("SELECT sent_at FROM reset_history"))[0]
-    assert (sent_at - applied_at).total_seconds() >= 3
+    assert (sent_at - applied_at).total_seconds() >= 2
     assert world.posts(100) == ["reset"]
 
 

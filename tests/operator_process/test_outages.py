@@ -122,13 +122,13 @@ async def test_while_no_report_can_be_stored_nothing_goes_down(world: World) -> 
     world.agents.is_blind = True
 
     async def silent_for_long() -> bool:
-        row = await world.vm_row(100, "defib_now() - s.last_heartbeat > interval '6 s'")
+        row = await world.vm_row(100, "defib_now() - s.last_heartbeat > interval '4 s'")
         return row == (True,)
 
     await eventually_async(silent_for_long, what="twice its timeout has passed")
     await world.sweeps(2)
     assert await world.vm_row(100, "s.state") == ("healthy",)
     world.agents.is_blind = False
-    await world.sweeps(4)
+    await world.sweeps(2)
     assert await world.vm_row(100, "s.state") == ("healthy",)
     assert await world.resets(100) == []

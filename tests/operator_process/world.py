@@ -33,10 +33,10 @@ from support.waiting import eventually_async
 VM, CONFIG, CLUSTER = "VirtualMachine", "SystemConfig", "ProxmoxCluster"
 TOKEN_SECRET_NAME = "proxmox-token"
 QUICK: Mapping[str, Any] = {
-    "staleTimeoutMs": 3000,
+    "staleTimeoutMs": 2000,
     "reportIntervalSeconds": 1,
     "staleCheckIntervalSeconds": 1,
-    "bootGraceSeconds": 3,
+    "bootGraceSeconds": 2,
 }
 """A SystemConfig with which a story takes seconds."""
 QUICK_SAFETY: Mapping[str, Any] = {
@@ -114,7 +114,7 @@ class World:
 
     async def watched(self, name: str = "web-0", vmid: int = 100, **spec: Any) -> None:
         """Let a guest run, report and be monitored; returns when all of that is known."""
-        self.proxmox.guest(vmid, name)
+        self.proxmox.guest(vmid, name, bootSeconds=1)
         await self.apply_vm(name, vmid, **spec)
         await self.agents.begin(vmid, name)
         await self.condition(name, "Ready", "Monitored")

@@ -5,6 +5,7 @@ What it keeps in memory serves the sweep's looks at single VMs: the inventory of
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -104,19 +105,23 @@ class ClusterWatch:
         """Look at single VMs, with inventories that are fresh."""
         if not wanted:
             return {}
-        ids = {one.cluster_id for one in wanted}
-        views = dict(zip(ids, await asyncio.gather(*map(self._fresh, ids)), strict=True))
-        return await self.looker.look_at_all(wanted, views, now)
+        vmids: dict[int, set[int]] = {}
+        for one in wanted:
+            vmids.setdefault(one.cluster_id, set()).add(one.vmid)
+        fresh = await asyncio.gather(*(self._fresh(*asked) for asked in vmids.items()))
+        return await self.looker.look_at_all(wanted, dict(zip(vmids, fresh, strict=True)), now)
 
     def forget_all_but(self, vm_ids: frozenset[int]) -> None:
         """Stop watching VMs that are no longer suspects."""
         self.looker.forget_all_but(vm_ids)
 
-    async def _fresh(self, cluster_id: int) -> View:
+    async def _fresh(self, cluster_id: int, vmids: AbstractSet[int]) -> View:
+        """Give an inventory that is fresh: one in which a VM is missing is never fresh enough."""
         kept = self._kept.get(cluster_id)
         if (
             kept is not None
             and asyncio.get_running_loop().time() - kept.at < FRESH_FOR.total_seconds()
+            and _lists(kept.view, vmids)
         ):
             return kept.view
         cluster = await self._cluster(cluster_id)
@@ -213,6 +218,11 @@ class ClusterWatch:
                 status.pop("lastChecked", None)
                 self._said[uid] = status
         return self._said.get(uid, {})
+
+
+def _lists(view: View, vmids: AbstractSet[int]) -> bool:
+    """Say whether none of these is missing: a VM may have been made since it was viewed."""
+    return view.inventory is None or vmids <= {vm.vmid for vm in view.inventory.vms}
 
 
 def _known(status: Mapping[str, Any]) -> Mapping[str, Any]:

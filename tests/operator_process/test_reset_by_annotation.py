@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from operator_process.world import VM, World
+import pytest
+
+from operator_process.world import CLUSTER, VM, World
 from support.waiting import eventually_async
 
 REQUESTED, REASON = "defib.dev/reset-requested", "defib.dev/reset-reason"
@@ -110,3 +112,19 @@ async def test_one_that_is_held_back_says_why_in_the_status_and_an_event(world: 
     assert note is not None
     assert "it is locked in Proxmox (backup)" in note
     assert world.posts(100) == []
+
+
+async def test_a_vm_made_since_the_last_look_at_the_cluster_is_found(
+    empty_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = empty_world
+    monkeypatch.setattr("defib_operator.cluster_watch.LOOK_EVERY", timedelta(hours=1))
+    monkeypatch.setattr("defib_operator.cluster_watch.FRESH_FOR", timedelta(hours=1))
+    await world.furnish()
+    async with world.operator():
+        await world.condition("default", "Reachable", "Connected", kind=CLUSTER)
+        await world.watched("web-0", 100)
+
+        await annotate(world, requested=moment())
+
+        await ended(world, "succeeded")

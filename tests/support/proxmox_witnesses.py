@@ -155,7 +155,8 @@ async def fakepve(folder: Path) -> AsyncIterator[Witness]:
             yield FakepveWitness(pve, client)
     finally:
         for connection in pve.runner.server.connections:
-            connection.transport.abort()  # it would leave them open
+            if connection.transport is not None:  # None: the client's closing has arrived already
+                connection.transport.abort()  # it would leave them open
         await pve.stop()
         await settle()
 

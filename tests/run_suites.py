@@ -21,6 +21,8 @@ CHECKS = (
     ("mypy",),
     ("lint-imports", "--no-logo"),
     ("shellcheck", "agents/linux/linux-agent.sh"),
+    ("hadolint", "Containerfile"),
+    ("defib", "dev", "chart", "--check"),
 )
 SUITES = (
     "layout",
@@ -37,6 +39,7 @@ SUITES = (
     "pipeline",
     "controls",
     "operator_process",
+    "chart",
     "simulate",
     "docs",
     "stack",
@@ -94,7 +97,7 @@ def install_programs() -> None:
 def build_control_plane() -> bool:
     """Get the Kubernetes programs; on a new machine they are built once, with progress."""
     print("\n=== Kubernetes programs", flush=True)
-    command = [str(BIN / "defib"), "dev", "control-plane"]
+    command = [str(BIN / "defib"), "dev", "control-plane", "--helm"]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 

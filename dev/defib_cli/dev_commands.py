@@ -14,6 +14,7 @@ from rich.table import Table
 
 import defib_dev
 from defib_cli.bench_command import bench
+from defib_cli.chart_command import chart
 from defib_cli.fleet_command import fleet
 from defib_cli.proxmox_sim_command import proxmox_sim
 from defib_dev.components import control_plane as parts
@@ -135,6 +136,7 @@ def story(
 app.command("proxmox-sim")(proxmox_sim)
 app.command("fleet")(fleet)
 app.command("bench")(bench)
+app.command("chart")(chart)
 
 
 def _again(command: str, folder: StackFolder) -> str:

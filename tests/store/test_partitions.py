@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -171,7 +171,7 @@ async def reporting(engine: AsyncEngine) -> int:
 async def stream(database_url: str, reporting: int) -> AsyncIterator[list[int]]:
     """Reports without a pause while the test runs; the list counts them."""
     connection = await hot_connection(database_url, application="tests-stream")
-    heartbeat = replace(A_HEARTBEAT, vm_id=reporting)
+    heartbeat = msgspec.structs.replace(A_HEARTBEAT, vm_id=reporting)
     stored: list[int] = []
     stop = asyncio.Event()
 

@@ -1,10 +1,11 @@
 """Several connections at once: nothing twice, nothing lost, and no deadlock with heartbeats."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -182,7 +183,7 @@ async def test_writers_with_the_same_vms_in_any_order_all_store(
 
 
 def heartbeat(vm_id: int, cpu: float = 10) -> Heartbeat:
-    return replace(A_HEARTBEAT, vm_id=vm_id, cpu=cpu)
+    return msgspec.structs.replace(A_HEARTBEAT, vm_id=vm_id, cpu=cpu)
 
 
 async def test_repeated_heartbeats_are_hot_updates(engine: AsyncEngine, database_url: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection as HotConnection
 from psycopg.rows import TupleRow
 from sqlalchemy import Row, text
@@ -141,7 +142,7 @@ class Stored:
 
     async def report(self, *vm_ids: int, **changes: Any) -> frozenset[int]:
         """Store a heartbeat of each VM."""
-        rows = [replace(A_HEARTBEAT, vm_id=vm_id, **changes) for vm_id in vm_ids]
+        rows = [msgspec.structs.replace(A_HEARTBEAT, vm_id=vm_id, **changes) for vm_id in vm_ids]
         return await heartbeats.store(self.hot, rows)
 
     # the fleet

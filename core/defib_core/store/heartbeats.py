@@ -3,56 +3,68 @@
 It updates the narrow state rows, writes the metric rows, and, for the few VMs whose state flips,
 the transition, the end of a hold and the proof of a recovery. That proof is the first heartbeat
 after the reset, or, where that was still on its way from before it, the first of the new boot; a
-resume boots nothing. Nothing else may be added here without measuring.
+resume boots nothing. What was under way for longer than a report interval does not come here but
+to late.py. Nothing else may be added here without measuring.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.errors import CheckViolation
 from psycopg.rows import TupleRow
 
+from defib_core.store.arrays import array
+
 MAX_BATCH = 1000
+VM_ID = attrgetter("vm_id")
 
 STORE = """
 WITH clock AS (SELECT defib_now() AS now),
 d AS (
-    SELECT * FROM unnest(
+    SELECT d.*, clock.now, clock.now - interval '1 second' * d.age AS at
+    FROM clock, unnest(
         %s::bigint[], %s::text[], %s::real[], %s::int[], %s::int[], %s::bigint[], %s::bigint[],
-        %s::bigint[], %s::text[], %s::timestamptz[]
-    ) AS d(vm_id, status, cpu, ram, ram_total, disk, disk_total, uptime, boot_id, agent_time)
+        %s::bigint[], %s::text[], %s::timestamptz[], %s::real[], %s::int[]
+    ) AS d(vm_id, status, cpu, ram, ram_total, disk, disk_total, uptime, boot_id, agent_time, age,
+           relay_id)
 ),
 old AS (
-    SELECT s.vm_id, s.state, s.boot_id, s.reset_pending,
+    SELECT d.*, s.state, s.boot_id AS boot_id_before, s.reset_pending,
         CASE WHEN d.cpu > s.cpu_threshold OR d.ram * 100.0 > d.ram_total * s.ram_threshold::numeric
-             THEN 'warning' ELSE 'healthy' END AS new_state
+             THEN 'warning' ELSE 'healthy' END AS new_state,
+        -- One that was under way longer than a later one, or than a reset, is history only.
+        d.age = 0 OR (s.last_heartbeat IS NULL OR d.at > s.last_heartbeat
+                      OR s.last_heartbeat > d.now)
+                     AND NOT (s.reset_pending AND coalesce(d.at <= s.last_attempt_at, false))
+            AS moves
     FROM vm_state s JOIN d ON d.vm_id = s.vm_id
     ORDER BY s.vm_id
     FOR UPDATE OF s
 ),
 u AS (
     UPDATE vm_state s SET
-        last_heartbeat = clock.now,
+        last_heartbeat = old.at,
         reports = s.reports + 1,
         state = old.new_state,
-        state_since = CASE WHEN old.state = old.new_state THEN s.state_since ELSE clock.now END,
+        state_since = CASE WHEN old.state = old.new_state THEN s.state_since ELSE old.now END,
         alive_since = CASE WHEN old.state IN ('healthy', 'warning') THEN s.alive_since
-                           ELSE clock.now END,
+                           ELSE old.now END,
         reset_pending = false,
-        status = d.status, cpu = d.cpu, ram = d.ram, ram_total = d.ram_total,
-        disk = d.disk, disk_total = d.disk_total, uptime = d.uptime,
-        boot_id = coalesce(d.boot_id, s.boot_id), agent_time = d.agent_time
-    FROM d, old, clock
-    WHERE s.vm_id = d.vm_id AND old.vm_id = d.vm_id
+        status = old.status, cpu = old.cpu, ram = old.ram, ram_total = old.ram_total,
+        disk = old.disk, disk_total = old.disk_total, uptime = old.uptime,
+        boot_id = coalesce(old.boot_id, s.boot_id), agent_time = old.agent_time,
+        relay_id = old.relay_id
+    FROM old
+    WHERE s.vm_id = old.vm_id AND old.moves
     RETURNING s.vm_id, old.state AS from_state, s.state AS to_state, old.reset_pending,
-              old.boot_id AS boot_id_before, d.boot_id, clock.now
+              old.boot_id_before, old.boot_id, old.now, old.at
 ),
 metric AS (
     INSERT INTO vm_metric (vm_id, at, cpu, ram, ram_total, disk, disk_total, uptime)
-    SELECT u.vm_id, u.now, d.cpu, d.ram, d.ram_total, d.disk, d.disk_total, d.uptime
-    FROM u JOIN d ON d.vm_id = u.vm_id
+    SELECT vm_id, at, cpu, ram, ram_total, disk, disk_total, uptime FROM old
     ON CONFLICT DO NOTHING
 ),
 flip AS (
@@ -70,22 +82,22 @@ held AS (
       AND u.from_state IN ('unknown', 'down', 'reset_failed')
 ),
 recovered AS (
-    UPDATE reset_history r SET recovered_at = u.now FROM u
+    UPDATE reset_history r SET recovered_at = u.at FROM u
     WHERE (u.reset_pending
            OR u.boot_id <> u.boot_id_before AND r.sent_at > u.now - interval '1 hour')
       AND r.vm_id = u.vm_id AND r.recovered_at IS NULL
       AND r.sent_at IS NOT NULL AND r.phase <> 'failed'
+      AND (u.at = u.now OR r.sent_at < u.at)
       AND (r.action = 'Resume' OR u.boot_id IS NULL OR r.boot_id_before IS NULL
            OR u.boot_id <> r.boot_id_before)
       AND r.id = (SELECT max(l.id) FROM reset_history l
                   WHERE l.vm_id = u.vm_id AND l.sent_at IS NOT NULL)
 )
-SELECT vm_id, to_state, reset_pending FROM u
+SELECT vm_id FROM old
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     """One report of one known VM. RAM and disk in MiB, CPU in percent, uptime in seconds."""
 
     vm_id: int
@@ -98,6 +110,11 @@ class Heartbeat:
     uptime: int | None
     boot_id: str | None
     agent_time: datetime | None
+    age: float = 0.0
+    """Seconds it was under way before it reached the API. With an age it moves no state that
+    something later has moved."""
+    relay_id: int | None = None
+    """The relay it came through."""
 
 
 async def store(
@@ -108,18 +125,20 @@ async def store(
     Returns the ids of the VMs that exist. One that is missing was removed: its heartbeat was not
     stored, and the caller registers it anew. The connection must be in autocommit mode.
     """
-    rows = sorted(heartbeats, key=lambda one: one.vm_id)
+    rows = sorted(heartbeats, key=VM_ID)
     columns = [
-        [row.vm_id for row in rows],
-        [row.status for row in rows],
-        [row.cpu for row in rows],
-        [row.ram for row in rows],
-        [row.ram_total for row in rows],
-        [row.disk for row in rows],
-        [row.disk_total for row in rows],
-        [row.uptime for row in rows],
-        [row.boot_id for row in rows],
-        [row.agent_time for row in rows],
+        array([row.vm_id for row in rows]),
+        array([row.status for row in rows]),
+        array([row.cpu for row in rows]),
+        array([row.ram for row in rows]),
+        array([row.ram_total for row in rows]),
+        array([row.disk for row in rows]),
+        array([row.disk_total for row in rows]),
+        array([row.uptime for row in rows]),
+        array([row.boot_id for row in rows]),
+        array([row.agent_time for row in rows]),
+        array([row.age for row in rows]),
+        array([row.relay_id for row in rows]),
     ]
     try:
         cursor = await connection.execute(STORE, columns, prepare=True)

@@ -168,6 +168,8 @@ vm_state = Table(
     Column("reset_attempts", Integer, nullable=False, server_default=text("0")),
     Column("last_attempt_at", Moment),
     Column("reset_pending", Boolean, nullable=False, server_default=text("false")),
+    # The relay its last report came through, null for none. No foreign key: this row is hot.
+    Column("relay_id", Integer),
     one_of("state", State),
     CheckConstraint("stale_timeout > interval '0'", name="timeout_positive"),
     CheckConstraint("reset_attempts >= 0", name="attempts_not_negative"),
@@ -499,6 +501,36 @@ ingest_gap = Table(
     CheckConstraint("ended_at >= started_at", name="in_order"),
     Index("ingest_gap_ended_at_idx", "ended_at"),
     comment="When the heartbeat path was away, written by the first proof after it. See clocks.",
+)
+
+relay = Table(
+    "relay",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("cluster_id", Integer, ForeignKey("proxmox_cluster.id"), nullable=False),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("revoked_at", Moment),
+    Column("proved_at", Moment),
+    # What the relay said of itself with its last proof: reports waiting on its disk, and lost.
+    Column("waiting", BigInteger, nullable=False, server_default=text("0")),
+    Column("lost", BigInteger, nullable=False, server_default=text("0")),
+    Column("version", Text),
+    CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
+    comment="Relays take reports on a site and forward them; each proves itself.",
+)
+
+relay_gap = Table(
+    "relay_gap",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("relay_id", Integer, ForeignKey("relay.id", ondelete="CASCADE"), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=False),
+    CheckConstraint("ended_at >= started_at", name="in_order"),
+    Index("relay_gap_relay_id_idx", "relay_id", "ended_at"),
+    comment="When a relay did not prove itself, written by its first proof after.",
 )
 
 leader_lease = Table(

@@ -44,7 +44,7 @@ CREATE TABLE relay_gap (
         ON DELETE CASCADE
 );
 CREATE INDEX relay_gap_relay_id_idx ON relay_gap (relay_id, ended_at);
-COMMENT ON TABLE relay_gap IS 
+COMMENT ON TABLE relay_gap IS
     'When a relay did not prove itself, written by its first proof after.';
 
 ALTER TABLE vm_state ADD COLUMN relay_id INTEGER;

@@ -45,6 +45,8 @@ SUITES = (
     "stack",
     "e2e",
 )
+SIDE_BY_SIDE = frozenset({"simulate"})
+"""Suites on a virtual clock, which no load can disturb: they use every core."""
 NEEDED_PROGRAMS = {"busybox": "busybox", "curl": "curl", "dash": "dash", "wget": "wget"}
 """Programs that only tests need, and the Debian packages they come from."""
 
@@ -108,10 +110,14 @@ def run(name: str) -> Ran:
     commands = (
         [[str(BIN / one[0]), *one[1:]] for one in CHECKS]
         if name == "check"
-        else [[str(BIN / "python"), "-I", "-m", "pytest", "-q", f"tests/{name}"]]
+        else [[str(BIN / "python"), "-I", "-m", "pytest", "-q", *_workers(name), f"tests/{name}"]]
     )
     results = [subprocess.run(one, cwd=ROOT, check=False).returncode == 0 for one in commands]
     return Ran(name, all(results), time.monotonic() - began)
+
+
+def _workers(name: str) -> list[str]:
+    return ["--numprocesses", "auto"] if name in SIDE_BY_SIDE else []
 
 
 def report(ran: list[Ran]) -> None:

@@ -17,8 +17,11 @@ from defib_api.routes import (
     audit,
     controls,
     explain,
+    fleet,
     global_stop,
     maintenance,
+    overview,
+    past,
     probes,
     report,
     resets,
@@ -73,7 +76,19 @@ def dashboard_app(services: Services | None) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     app.include_router(report.router)
-    for shown in (status, vms, resets, explain, controls, maintenance, global_stop, audit):
+    for shown in (
+        status,
+        fleet,
+        overview,
+        vms,
+        past,
+        resets,
+        explain,
+        controls,
+        maintenance,
+        global_stop,
+        audit,
+    ):
         app.include_router(shown.router, dependencies=[Depends(principal_of)])
     app.include_router(probes.router)
 

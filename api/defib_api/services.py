@@ -19,6 +19,7 @@ from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import Rejections
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
+from defib_api.snapshots import Snapshots
 from defib_api.supervise import keep_running
 from defib_core.config.settings import ApiSettings
 from defib_core.store import tokens
@@ -41,12 +42,13 @@ class Services:
     writer: Writer
     rejections: Rejections
     cache: ReadCache
+    snapshots: Snapshots
     house: Housekeeping
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection for a read, for a bounded time."""
-        async with asyncio.timeout(READ_SECONDS), self.engine.connect() as connection:
+        async with _reading(self.engine) as connection:
             yield connection
 
     @asynccontextmanager
@@ -76,6 +78,11 @@ def make_services(settings: ApiSettings) -> Services:
     redis_url = settings.redis_url
     engine = make_engine(url, application="defib-api", pool_size=POOL_SIZE)
     known = Registered(engine)
+    backlog = Backlog()
+    cache = ReadCache(
+        None if redis_url is None else redis_url.get_secret_value(),
+        scope=f"{_place_of(url)}/{settings.namespace}",
+    )
     return Services(
         settings=settings,
         engine=engine,
@@ -84,15 +91,21 @@ def make_services(settings: ApiSettings) -> Services:
         writer=Writer(
             partial(hot_connection, url, application="defib-api-writer"),
             Prover(replica_name(settings.api_port)),
-            Backlog(),
+            backlog,
         ),
         rejections=Rejections(engine),
-        cache=ReadCache(
-            None if redis_url is None else redis_url.get_secret_value(),
-            scope=f"{_place_of(url)}/{settings.namespace}",
+        cache=cache,
+        snapshots=Snapshots(
+            partial(_reading, engine), cache, settings.namespace, waiting=backlog.__len__
         ),
         house=Housekeeping(engine, known, settings.namespace),
     )
+
+
+@asynccontextmanager
+async def _reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with asyncio.timeout(READ_SECONDS), engine.connect() as connection:
+        yield connection
 
 
 def services_of(request: Request) -> Services:

@@ -51,7 +51,7 @@ async def test_a_second_read_comes_from_the_cache(api: RunningApi, redis_url: st
     async def changed() -> bool:
         return (await api.get("/api/vms")).json()[0]["hostname"] == "changed"
 
-    await eventually_async(changed, what="the copy is gone after a second", deadline_seconds=3)
+    await eventually_async(changed, what="the copy is gone after some seconds", deadline_seconds=30)
 
 
 async def test_all_reads_are_answered_when_redis_goes_away_midway(

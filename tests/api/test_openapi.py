@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from defib_api import examples
+from defib_api import examples, fleet_examples
 from defib_api.app import dashboard_app
 from defib_api.ingest.explain import EXPECTED
 from defib_api.ingest.report import Report, decode
 from defib_api.openapi import as_text, operations
-from defib_api.schemas import failures, probes, reports, resets, vms
+from defib_api.schemas import failures, fleet, overview, past, probes, reports, resets, vms
 from support.running_api import RunningApi
 
 KEPT = Path(__file__).parents[2] / "api" / "openapi.json"
@@ -115,6 +115,14 @@ def test_the_described_report_is_the_accepted_report() -> None:
         (probes.Readiness, examples.READY),
         (probes.Readiness, examples.NOT_READY),
         (probes.Liveness, examples.ALIVE),
+        (fleet.VmPage, fleet_examples.PAGE),
+        (fleet.FleetVector, fleet_examples.FLEET),
+        (fleet.Node, fleet_examples.NODE),
+        (fleet.Label, fleet_examples.LABEL),
+        (past.Transition, fleet_examples.TRANSITION),
+        (past.Hold, fleet_examples.HOLD),
+        (overview.System, fleet_examples.SYSTEM),
+        (overview.Config, fleet_examples.CONFIG),
     ],
 )
 def test_an_example_is_what_its_model_says(

@@ -39,11 +39,6 @@ async def test_a_vm_that_does_not_exist_is_not_shown(stored: Stored) -> None:
     assert await reads.one_vm(stored.connection, 10**9) is None
 
 
-async def test_the_whole_fleet_is_shown_the_oldest_first(stored: Stored) -> None:
-    expected = [await stored.vm(), await stored.agent_vm(), await stored.vm()]
-    assert [found.id for found in await reads.all_vms(stored.connection)] == expected
-
-
 async def test_the_open_hold_and_the_pause_are_shown(stored: Stored) -> None:
     vm_id = await stored.down_vm(paused_reason="patching", paused_until=stored.now)
     [one] = await sweep.candidates(stored.connection, stored.now)

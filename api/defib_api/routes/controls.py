@@ -11,8 +11,6 @@ from defib_api.documented import documented
 from defib_api.errors import ApiError
 from defib_api.routes.found import ServicesOf, VmId, no_vm, view_of
 from defib_api.routes.setting import AFTER, Why, documented_end, end_of
-from defib_api.routes.status import STATUS
-from defib_api.routes.vms import VMS
 from defib_api.schemas.base import written
 from defib_api.schemas.controls import ClearRequest, Done, PauseRequest
 from defib_api.schemas.vms import is_paused
@@ -39,7 +37,7 @@ async def pause_vm(services: ServicesOf, who: AskedBy, vm_id: VmId, wanted: Paus
         until = end_of(wanted.until, wanted.minutes, now)
         if not await controls.pause(connection, who, view.id, wanted.reason, until, now):
             raise no_vm(vm_id)
-    await services.cache.forget(VMS, STATUS)
+    await services.snapshots.forget()
     end = "until somebody ends it" if until is None else f"until {written(until)}"
     message = (
         f"{view.hostname} is paused {end}. Its state still moves; when the pause ends, {AFTER}"
@@ -59,7 +57,7 @@ async def unpause_vm(services: ServicesOf, who: AskedBy, vm_id: VmId, reason: Wh
     async with services.engine.begin() as connection:
         now = await database_now(connection)
         ended = await controls.unpause(connection, who, view.id, now, reason=reason)
-    await services.cache.forget(VMS, STATUS)
+    await services.snapshots.forget()
     view = await view_of(services, vm_id)
     in_spec = is_paused(view, now)
     edit = f"remove spec.paused of {view.namespace}/{view.name} to end it"
@@ -85,7 +83,7 @@ async def clear_vm(services: ServicesOf, who: AskedBy, vm_id: VmId, wanted: Clea
         now = await database_now(connection)
         if not await controls.clear(connection, who, view.id, now, reason=wanted.reason):
             raise no_vm(vm_id)
-    await services.cache.forget(VMS, STATUS)
+    await services.snapshots.forget()
     were = "1 attempt was" if view.reset_attempts == 1 else f"{view.reset_attempts} attempts were"
     message = f"{view.hostname} is cleared: {were} counted, 0 are now; {AFTER}"
     return Done(changed=True, message=message)

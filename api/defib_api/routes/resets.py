@@ -12,8 +12,6 @@ from defib_api.documented import documented
 from defib_api.errors import ApiError
 from defib_api.manual_reset import InProgress, NoSuchVM, ask
 from defib_api.routes.found import ServicesOf, VmId, no_vm, view_of
-from defib_api.routes.status import STATUS
-from defib_api.routes.vms import VMS
 from defib_api.schemas.failures import ResetFailure
 from defib_api.schemas.identifiers import RESET_ID, read_id, reset_id_text
 from defib_api.schemas.resets import Reset, ResetRequest, ResetSent, ResetUnderWay
@@ -91,7 +89,7 @@ async def reset_vm(
         done = await ask(services.engine, request, services.settings.manual_reset_wait_seconds)
     except NoSuchVM as error:
         raise no_vm(vm_id) from error
-    await services.cache.forget(VMS, STATUS)
+    await services.snapshots.forget()
     if isinstance(done, InProgress):
         message = f"another reset of {view.hostname} is not finished yet"
         raise ApiError(409, message, reason=IN_PROGRESS, resetId=reset_id_text(done.intent_id))

@@ -3,26 +3,28 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from defib_api import examples
 from defib_api.documented import documented
-from defib_api.routes.found import ServicesOf, VmId, view_of
+from defib_api.errors import refused_field
+from defib_api.fleet.cursor import BadCursor
+from defib_api.prepared import JSON
+from defib_api.routes.found import ServicesOf, VmId, no_vm, view_of
+from defib_api.routes.listing import Asked
+from defib_api.schemas.fleet import VmPage
+from defib_api.schemas.identifiers import VM_ID, read_id
 from defib_api.schemas.resets import Reset
 from defib_api.schemas.vms import Metric, Vm
-from defib_api.services import Services
-from defib_core.store import metrics, reads
+from defib_core.store import metrics, reads, vm_rows
 from defib_core.store.clock import database_now
 
 HOURS_MOST = 9600
 RESETS_SHOWN = 200
-JSON = "application/json"
-VMS = "vms"
 
 router = APIRouter(prefix="/api/vms", tags=["VMs"])
 
-_vms = TypeAdapter(list[Vm])
 _metrics = TypeAdapter(list[Metric])
 
 Hours = Annotated[
@@ -34,27 +36,42 @@ Hours = Annotated[
 @router.get(
     "",
     operation_id="listVms",
-    summary="All VMs",
-    response_model=list[Vm],
-    responses=documented([examples.VM], 401, 503),
+    summary="All VMs, or pages of some",
+    response_model=list[Vm] | VmPage,
+    responses=documented([examples.VM], 400, 401, 503),
 )
-async def list_vms(services: ServicesOf) -> Response:
-    """The whole fleet, oldest first; at most a second old."""
-    body = await services.cache.get_or_build(VMS, lambda: _all_vms(services))
-    return Response(body, media_type=JSON)
+async def list_vms(services: ServicesOf, request: Request, asked: Asked) -> Response:
+    """The whole fleet as an array, oldest first; with any parameter, pages of what is asked for.
+
+    A page is `{"items": [...], "nextCursor": ..., "total": n}`: give `nextCursor` back as `cursor`
+    for the next one, which is right also when VMs came or went meanwhile. About a second old. With
+    `If-None-Match` the answer is 304 while nothing has changed.
+    """
+    if asked is None:
+        return await (await services.snapshots.vms.get()).answer(request)
+    try:
+        return await (await services.snapshots.page(asked)).answer(request)
+    except BadCursor as error:
+        raise refused_field("cursor", str(error)) from error
 
 
 @router.get(
     "/{vm_id}",
     operation_id="getVm",
     summary="One VM",
+    response_model=Vm,
     responses=documented(examples.VM, 401, 404, 503),
 )
-async def get_vm(services: ServicesOf, vm_id: VmId) -> Vm:
+async def get_vm(services: ServicesOf, vm_id: VmId) -> Response:
     """One VM, as it is now."""
-    view = await view_of(services, vm_id)
+    number = read_id(VM_ID, vm_id)
+    if number is None:
+        raise no_vm(vm_id)
     async with services.reading() as connection:
-        return Vm.from_view(view, await database_now(connection))
+        found = await vm_rows.some_rows(connection, [number])
+    if number not in found:
+        raise no_vm(vm_id)
+    return Response(found[number], media_type=JSON)
 
 
 @router.get(
@@ -92,10 +109,3 @@ async def get_reset_history(services: ServicesOf, vm_id: VmId) -> list[Reset]:
     async with services.reading() as connection:
         found = await reads.resets_of(connection, view.id, RESETS_SHOWN)
     return [Reset.from_view(one) for one in found]
-
-
-async def _all_vms(services: Services) -> bytes:
-    async with services.reading() as connection:
-        now = await database_now(connection)
-        views = await reads.all_vms(connection)
-    return _vms.dump_json([Vm.from_view(view, now) for view in views])

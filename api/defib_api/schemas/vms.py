@@ -6,14 +6,16 @@ from typing import Self
 from pydantic import Field
 
 from defib_api.schemas.base import ApiModel, Moment, Number
-from defib_api.schemas.identifiers import vm_id_text
-from defib_core.domain.states import Health, State, health_of
+from defib_core.domain.states import Health, State
 from defib_core.store.metrics import MetricPoint
 from defib_core.store.reads import FleetCounts, VmView
 
 
 class Vm(ApiModel):
-    """A VM and what is known of it. Sizes in MB, CPU in percent, uptime in seconds."""
+    """A VM and what is known of it. Sizes in MB, CPU in percent, uptime in seconds.
+
+    PostgreSQL writes it; see store/vm_rows.py.
+    """
 
     id: str
     hostname: str
@@ -51,47 +53,6 @@ class Vm(ApiModel):
     removed_at: Moment | None = Field(
         description="Since its VirtualMachine was deleted, it is neither reset nor recreated."
     )
-
-    @classmethod
-    def from_view(cls, view: VmView, now: datetime) -> "Vm":
-        """Show a VM; `now` says whether its pause is over."""
-        health = health_of(view.state)
-        return cls.model_construct(
-            id=vm_id_text(view.id),
-            hostname=view.hostname,
-            vmid=str(view.vmid),
-            status=view.status,
-            health=health,
-            state=view.state,
-            state_since=view.state_since,
-            cpu_usage=view.cpu,
-            ram_usage=view.ram,
-            ram_total=view.ram_total,
-            ram_percent=percent(view.ram, view.ram_total),
-            disk_usage=view.disk,
-            disk_total=view.disk_total,
-            disk_percent=percent(view.disk, view.disk_total),
-            uptime=view.uptime,
-            last_heartbeat=view.last_heartbeat,
-            is_down=health is Health.DOWN,
-            is_warning=health is Health.WARNING,
-            cluster=view.cluster,
-            node=view.node,
-            namespace=view.namespace,
-            name=view.name,
-            labels=dict(view.labels),
-            reset_attempts=view.reset_attempts,
-            max_reset_attempts=view.max_attempts,
-            reset_pending=view.reset_pending,
-            last_reset=view.last_attempt_at,
-            hold_reason=view.hold_reason,
-            hold_message=view.hold_message,
-            hold_since=view.hold_since,
-            paused=is_paused(view, now),
-            paused_reason=view.paused_reason,
-            paused_until=view.paused_until,
-            removed_at=view.tombstoned_at,
-        )
 
 
 class Metric(ApiModel):
@@ -162,11 +123,6 @@ class Status(ApiModel):
             ),
             config=ConfigInForce.model_validate(counts.config),
         )
-
-
-def percent(used: int | None, total: int | None) -> float | None:
-    """Say a share in percent, to one place; None where it is not known."""
-    return round(100.0 * used / total, 1) if used is not None and total else None
 
 
 def is_paused(view: VmView, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""What the API reads: VMs, their resets, the fleet's counts. Metrics are in metrics.py."""
+"""What the API reads: a VM, its resets, the fleet's counts. Lists of VMs are in vm_rows.py."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +88,6 @@ JOIN vm_paused z ON z.vm_id = v.id
 JOIN proxmox_cluster c ON c.id = v.cluster_id
 LEFT JOIN hold h ON h.vm_id = v.id AND h.ended_at IS NULL
 """
-ALL_VMS = text(VM_COLUMNS + "ORDER BY v.id")
 ONE_VM = text(VM_COLUMNS + "WHERE v.id = :vm_id")
 
 RESET_COLUMNS = """
@@ -100,12 +99,8 @@ RESETS = text(RESET_COLUMNS + "WHERE vm_id = :vm_id ORDER BY id DESC LIMIT :limi
 ONE_RESET = text(RESET_COLUMNS + "WHERE id = :intent_id")
 
 COUNTS = text("SELECT state, count(*) AS vms FROM vm_state GROUP BY state")
+LAST_CHANGE = text("SELECT coalesce(max(id), 0) FROM vm_transition")
 CONFIG = text("SELECT spec FROM system_config WHERE namespace = :namespace AND name = 'default'")
-
-
-async def all_vms(connection: AsyncConnection) -> Sequence[VmView]:
-    """Read the whole fleet, oldest first."""
-    return [_vm(row) for row in await connection.execute(ALL_VMS)]
 
 
 async def one_vm(connection: AsyncConnection, vm_id: int) -> VmView | None:
@@ -131,6 +126,11 @@ async def fleet_counts(connection: AsyncConnection, namespace: str) -> FleetCoun
     counted = {State(row.state): row.vms for row in await connection.execute(COUNTS)}
     spec = (await connection.execute(CONFIG, {"namespace": namespace})).scalar_one()
     return FleetCounts({state: counted.get(state, 0) for state in State}, spec)
+
+
+async def last_change(connection: AsyncConnection) -> int:
+    """Read the number of the last change of a state."""
+    return int((await connection.execute(LAST_CHANGE)).scalar_one())
 
 
 def _vm(row: Row[Any]) -> VmView:

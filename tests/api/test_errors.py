@@ -150,7 +150,9 @@ async def test_every_answer_has_its_number_and_safe_headers(shared_api: RunningA
         answer = await shared_api.get(path)
         assert len(answer.headers["x-request-id"]) == 16
         assert answer.headers["x-content-type-options"] == "nosniff"
-    assert (await shared_api.get("/api/status")).headers["cache-control"] == "no-store"
+    assert (await shared_api.get("/api/config")).headers["cache-control"] == "no-store"
+    # Kept by nobody but the reader, who asks each time whether it is still true.
+    assert (await shared_api.get("/api/status")).headers["cache-control"] == "private, no-cache"
     reported = await shared_api.report()
     assert reported.headers["cache-control"] == "no-store"
     assert reported.headers["x-content-type-options"] == "nosniff"

@@ -6,12 +6,12 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import Depends, FastAPI
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from defib_api import errors, openapi
 from defib_api.auth import principal_of
 from defib_api.envelope import Envelope
+from defib_api.frontend import Frontend
 from defib_api.ingest.route import IngestFirst
 from defib_api.routes import (
     audit,
@@ -70,7 +70,7 @@ def dashboard_app(services: Services | None) -> FastAPI:
     openapi.install(app)
     _add_routes(app)
     if services is not None and services.settings.frontend_dir is not None:
-        app.mount("/", StaticFiles(directory=services.settings.frontend_dir, html=True))
+        app.mount("/", Frontend(services.settings.frontend_dir))
     return app
 
 

@@ -58,7 +58,8 @@ def up(
     with _readable_errors("What is up stays up: see `defib dev status`."), Board(_console) as board:
         state = bring_up(Wish(folder, port_offset, demo=not no_demo), board)
     described = describe.view(folder, state)
-    print(f"\nAPI         {described['api']}")
+    print(f"\nDashboard   {describe.dashboard(folder, state)}")
+    print(f"API         {described['api']}")
     print(f"Kubeconfig  {described['kubeconfig']}")
     print(f"Proxmox     {described['proxmox']['url']} (simulated)\n")
     for number, suggestion in enumerate(describe.suggestions(folder, state), start=1):

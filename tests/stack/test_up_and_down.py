@@ -49,6 +49,7 @@ EVERYTHING = {
     "valkey",
     "proxmox-sim",
     "api",
+    "dashboard",
     "fleet",
     "etcd",
     "kube-apiserver",

@@ -78,6 +78,15 @@ def processes(state: StackState) -> list[ProcessView]:
     return [one for one in views if one["running"] or one["name"] != "story"]
 
 
+def dashboard(folder: StackFolder, state: StackState) -> str:
+    """Where the page is and how one gets in; or that there is none."""
+    ports = StackPorts(state.port_offset)
+    if state.record("dashboard") is None:
+        return "none, see above"
+    token = short(Programs(folder, ports).admin_token)
+    return f"{loopback('http', ports.dashboard)} (sign in with the token in {token})"
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """Something to try: what it shows, and the command."""

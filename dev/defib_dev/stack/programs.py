@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 
 from defib_dev.components import secrets_files
+from defib_dev.components.dashboard import Dashboard
 from defib_dev.components.errors import ComponentError
+from defib_dev.components.node import Node
 from defib_dev.components.ports import LOOPBACK
 from defib_dev.components.processes import ProcessSpec, clean_environment
 from defib_dev.stack import demo
@@ -94,15 +96,34 @@ class Programs:
             missing=lambda: self._proxmox_missing(authority),
         )
 
-    def api(self) -> Service:
-        """The HTTP API."""
+    def api(self, page: Path | None = None) -> Service:
+        """The HTTP API, and with it the built page where there is one."""
         settings = {"DEFIB_API_HOST": LOOPBACK, "DEFIB_API_PORT": str(self.ports.api)}
+        if page is not None:
+            settings["DEFIB_FRONTEND_DIR"] = str(page)
         ready = loopback("http", self.ports.api) + "/readyz"
         return Service(
             title="the API",
             spec=self._spec("api", ("api", "serve"), settings),
             ports=(self.ports.api,),
             missing=lambda: answer_missing(ready),
+        )
+
+    def dashboard(self, dashboard: Dashboard, node: Node) -> Service:
+        """The built page where developers look for it, with the API behind it."""
+        address = loopback("http", self.ports.dashboard)
+        arguments = ("preview", str(dashboard.folder), "--port", str(self.ports.dashboard))
+        spec = ProcessSpec(
+            "dashboard",
+            (str(node.program), str(dashboard.vite), *arguments),
+            {"DEFIB_DEV_API": loopback("http", self.ports.api)},
+            stop_seconds=5,
+        )
+        return Service(
+            title="the dashboard",
+            spec=spec,
+            ports=(self.ports.dashboard,),
+            missing=lambda: answer_missing(address),
         )
 
     def operator(self) -> Service:

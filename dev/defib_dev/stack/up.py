@@ -10,14 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from defib_dev.components import cache, control_plane, secrets_files, valkey
+from defib_dev.components import cache, control_plane, dashboard, node, secrets_files, valkey
 from defib_dev.components.cache import Report
 from defib_dev.components.certificates import Authority
 from defib_dev.components.control_plane import ControlPlanePrograms
+from defib_dev.components.dashboard import Dashboard
 from defib_dev.components.errors import ComponentError
 from defib_dev.components.kube_apiserver import KubernetesApi
 from defib_dev.components.kube_apiserver import Ports as KubernetesPorts
 from defib_dev.components.kubectl import Kubectl
+from defib_dev.components.node import Node
 from defib_dev.components.postgres import PostgresServer
 from defib_dev.components.processes import is_running
 from defib_dev.components.valkey import ValkeyServer
@@ -47,6 +49,14 @@ class ControlPlaneAndTool:
 
     servers: ControlPlanePrograms
     kubectl: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The built dashboard, and the Node that serves it to developers."""
+
+    dashboard: Dashboard
+    node: Node
 
 
 def up(wish: Wish, board: Board) -> StackState:
@@ -106,10 +116,27 @@ class _Up:
         with self.board.step("tokens"):
             self.programs.ensure_tokens()
         simulator_is_new = self._ensure(self._proxmox())
-        self._ensure(self.programs.api())
+        page = self._build_page()
+        self._ensure(self.programs.api(page.dashboard.built if page else None))
+        if page:
+            self._ensure(self.programs.dashboard(page.dashboard, page.node))
         if self.wish.demo:
             self._ensure(self.programs.fleet())
         return simulator_is_new
+
+    def _build_page(self) -> Page | None:
+        """The dashboard's page. Without one everything else works: say why there is none."""
+        found = dashboard.of_checkout()
+        if found is None:
+            return None
+        try:
+            with self.board.step("the page of the dashboard") as report:
+                with_node = node.find()
+                found.build(with_node, report)
+        except ComponentError as error:
+            self.board.warn(f"no dashboard: {error}")
+            return None
+        return Page(found, with_node)
 
     def _start_cluster(self, getting: Future[ControlPlaneAndTool]) -> None:
         """The Kubernetes API, what the operator finds there, and the operator."""
@@ -190,6 +217,7 @@ class _Up:
             ("proxmox-sim", "the Proxmox simulator", (self.ports.proxmox,)),
             ("proxmox-sim", "the simulator's control interface", (self.ports.proxmox_control,)),
             ("api", "the API", (self.ports.api,)),
+            ("dashboard", "the dashboard", (self.ports.dashboard,)),
             ("etcd", "etcd", self._etcd_ports()),
             ("kube-apiserver", "the Kubernetes API server", (self.ports.apiserver,)),
             ("operator", "the operator", (self.ports.operator_probes,)),
@@ -202,6 +230,7 @@ class _Up:
             "valkey",
             "proxmox-sim",
             "api",
+            "dashboard",
             "etcd",
             "kube-apiserver",
             "operator",

@@ -1,0 +1,93 @@
+/**
+ * The only place that talks to the API: signs each request, bounds it in time, and turns whatever
+ * goes wrong into a `Failure`. Views use the functions of `reads.ts` and `writes.ts`.
+ */
+import createClient from 'openapi-fetch';
+import { session } from '@/features/auth/session';
+import { noteServerDate } from './clock';
+import { Failure, failureOf } from './failure';
+import type { paths } from './schema';
+
+/** A manual reset is answered after 4.5 s at the latest, any read far sooner. */
+const PATIENCE_MS = 10_000;
+
+/** Fetch with the session's proof; raises `Failure` when there is no answer. */
+export async function signedFetch(
+  request: Request | string,
+  options: { signal?: AbortSignal | null; patienceMs?: number | null; headers?: HeadersInit } = {},
+): Promise<Response> {
+  const made = new Request(request, options.headers ? { headers: options.headers } : {});
+  for (const [name, value] of session.headers()) made.headers.set(name, value);
+  made.headers.set('X-Defib-Client', 'dashboard');
+  const bounds = [options.signal, made.signal, patience(options.patienceMs)].filter(
+    (one) => one != null,
+  );
+  try {
+    const response = await fetch(made, { signal: AbortSignal.any(bounds) });
+    noteServerDate(response.headers.get('Date'));
+    if (response.status === 401) session.refused();
+    return response;
+  } catch (error) {
+    throw noAnswer(error);
+  }
+}
+
+function patience(asked: number | null | undefined): AbortSignal | null {
+  return asked === null ? null : AbortSignal.timeout(asked ?? PATIENCE_MS);
+}
+
+function noAnswer(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  if (error.name === 'AbortError') return error; // nobody waits for it any more
+  if (error.name === 'TimeoutError')
+    return new Failure('slow', 'the API did not answer within 10 seconds');
+  return new Failure('unreachable', 'the API cannot be reached');
+}
+
+export const client = createClient<paths>({
+  baseUrl: typeof location === 'undefined' ? 'http://localhost' : location.origin,
+  fetch: (request) => signedFetch(request),
+});
+
+type Answer<Data> = { data?: Data; error?: unknown; response: Response };
+
+/** What an answer says, or a `Failure`. */
+export async function said<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
+  const answer = await answering.catch((error: unknown) => {
+    throw cutOff(error);
+  });
+  if (answer.error !== undefined || !answer.response.ok)
+    throw failureOf(answer.response, parsed(answer.error));
+  return answer.data as Data;
+}
+
+/** Read an address that `schema.d.ts` does not describe yet. */
+export async function readJson<Data>(path: string, signal?: AbortSignal): Promise<Data> {
+  const response = await signedFetch(new URL(path, location.origin).href, {
+    signal: signal ?? null,
+  });
+  try {
+    const body: unknown = await response.json();
+    if (!response.ok) throw failureOf(response, body);
+    return body as Data;
+  } catch (error) {
+    throw cutOff(error, response);
+  }
+}
+
+/** A body that ended early, or is no JSON: a proxy's page, half an answer. */
+function cutOff(error: unknown, response?: Response): unknown {
+  if (error instanceof Failure || (error instanceof Error && error.name === 'AbortError'))
+    return error;
+  if (response !== undefined && !response.ok) return failureOf(response, null);
+  return new Failure('garbled', 'the answer of the API was cut off, or is not the API’s');
+}
+
+function parsed(error: unknown): unknown {
+  if (typeof error !== 'string') return error;
+  try {
+    return JSON.parse(error);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,20 @@
+/** The API's words, by the names the page uses. All come from the generated schema. */
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+export type Vm = Schemas['Vm'];
+export type State = Schemas['State'];
+export type Health = Schemas['Health'];
+export type Status = Schemas['Status'];
+export type Counts = Schemas['Counts'];
+export type HoldReason = Schemas['HoldReason'];
+export type Metric = Schemas['Metric'];
+export type Reset = Schemas['Reset'];
+export type VmExplanation = Schemas['VmExplanation'];
+export type Stop = Schemas['Stop'];
+export type GlobalStopState = Schemas['GlobalStopState'];
+export type Maintenance = Schemas['Maintenance'];
+export type AuditEntry = Schemas['AuditEntry'];
+export type Deed = Schemas['Deed'];
+export type Source = Schemas['Source'];

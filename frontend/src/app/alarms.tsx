@@ -1,0 +1,85 @@
+/**
+ * The bands on top of every view: what makes the rest of the page less true, or what keeps Defib
+ * from acting. Nothing is shown while all is well.
+ */
+import { useQuery } from '@tanstack/react-query';
+import { Link } from 'wouter';
+import { serverNow } from '@/api/clock';
+import type { SystemHealth } from '@/api/contract';
+import { keys } from '@/api/keys';
+import { readSystem } from '@/api/reads';
+import { useLive } from '@/live/live';
+import { en } from '@/text/en';
+import { Banner } from '@/ui/banner';
+import { durationText } from '@/ui/time';
+import { REFRESH_MS } from './query_client';
+
+/** A sweep is due every ten seconds; this long without one is no accident. */
+const SWEEP_LATE_SECONDS = 60;
+
+export function Alarms() {
+  const { freshness, ageSeconds } = useLive();
+  const system = useQuery({
+    queryKey: keys.system,
+    queryFn: readSystem,
+    refetchInterval: REFRESH_MS,
+  });
+  return (
+    <div
+      className="sticky top-12 z-20 divide-y divide-line border-line not-empty:border-b"
+      aria-live="polite"
+    >
+      {freshness === 'stale' && (
+        <Banner weight="warning">{en.live.staleBanner(durationText(ageSeconds))}</Banner>
+      )}
+      {freshness === 'offline' && (
+        <Banner weight="danger">{en.live.offlineBanner(durationText(ageSeconds))}</Banner>
+      )}
+      {system.data && <SystemAlarms system={system.data} />}
+    </div>
+  );
+}
+
+function SystemAlarms({ system }: { system: SystemHealth }) {
+  return (
+    <>
+      {!system.ingest.live && <Banner weight="danger">{blindText(system)}</Banner>}
+      <SweepAlarm system={system} />
+      {system.globalStop && (
+        <Banner weight="warning" action={<More />}>
+          {en.system.globalStopBanner(system.globalStop.by, system.globalStop.reason)}
+        </Banner>
+      )}
+      {system.brakes.slice(0, 2).map((brake) => (
+        <Banner key={`${brake.reason} ${brake.scope}`} weight="warning" action={<More />}>
+          {en.system.brakeBanner(brake.reason, brake.scope)}
+          <span className="font-normal text-soft">: {brake.message}</span>
+        </Banner>
+      ))}
+    </>
+  );
+}
+
+function SweepAlarm({ system }: { system: SystemHealth }) {
+  const { lastSweep, sweepAgeSeconds } = system.operator;
+  if (lastSweep === null) return <Banner weight="danger">{en.system.noSweepBanner}</Banner>;
+  if (sweepAgeSeconds === null || sweepAgeSeconds < SWEEP_LATE_SECONDS) return null;
+  return <Banner weight="danger">{en.system.sweepBanner(durationText(sweepAgeSeconds))}</Banner>;
+}
+
+function blindText(system: SystemHealth): string {
+  const { blindSince } = system.ingest;
+  if (blindSince === null) return en.system.blindBannerNoAge;
+  return en.system.blindBanner(durationText((serverNow() - Date.parse(blindSince)) / 1000));
+}
+
+function More() {
+  return (
+    <Link
+      href="/system"
+      className="shrink-0 text-sm font-medium text-accent underline-offset-2 hover:underline"
+    >
+      {en.system.more}
+    </Link>
+  );
+}

@@ -1,0 +1,116 @@
+/** The fleet as cards, for small ones: all of a VM at a glance. */
+import clsx from 'clsx';
+import type { KeyboardEvent } from 'react';
+import type { Sort } from '@/api/fleet_query';
+import type { Vm } from '@/api/types';
+import { en } from '@/text/en';
+import { useAddress } from '@/ui/address';
+import { StateBadge } from '@/ui/state_mark';
+import { Meter } from './meter';
+import { Heartbeat, type Thresholds } from './vm_table';
+import { isSilent, Why } from './why';
+
+const EDGES: Record<Vm['state'], string> = {
+  healthy: 'border-l-line-strong',
+  warning: 'border-l-warning',
+  down: 'border-l-down',
+  unknown: 'border-l-unknown',
+  reset_failed: 'border-l-reset-failed',
+};
+
+export function VmCards({
+  vms,
+  thresholds,
+}: {
+  vms: Vm[];
+  sort: Sort;
+  thresholds?: Thresholds | undefined;
+}) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: arrows move between the links inside
+    <ul
+      className="grid grid-cols-[repeat(auto-fill,minmax(min(100%,280px),1fr))] gap-3"
+      onKeyDown={moveByArrows}
+    >
+      {vms.map((vm) => (
+        <Card key={vm.id} vm={vm} thresholds={thresholds} />
+      ))}
+    </ul>
+  );
+}
+
+function Card({ vm, thresholds }: { vm: Vm; thresholds: Thresholds | undefined }) {
+  const { change } = useAddress();
+  const silent = isSilent(vm);
+  return (
+    <li
+      className={clsx(
+        'panel relative flex min-w-0 flex-col gap-2 border-l-4 p-3 hover:border-line-strong',
+        EDGES[vm.state],
+      )}
+    >
+      <div className="flex items-baseline justify-between gap-2">
+        <a
+          href={`?vm=${vm.id}`}
+          data-row-link
+          title={vm.hostname}
+          onClick={(event) => {
+            if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+            event.preventDefault();
+            change({ vm: vm.id });
+          }}
+          // The whole card is the link's area.
+          className="min-w-0 truncate font-semibold after:absolute after:inset-0"
+        >
+          {vm.hostname}
+        </a>
+        <span className="shrink-0 text-xs text-soft">
+          {vm.vmid}
+          {vm.node !== null && ` · ${vm.node}`}
+        </span>
+      </div>
+      <div className="flex items-center justify-between gap-2">
+        <StateBadge state={vm.state} />
+        <span className="text-sm text-soft">
+          <Heartbeat vm={vm} />
+        </span>
+      </div>
+      <dl className="grid grid-cols-[2.5rem_1fr] items-center gap-x-2 text-sm">
+        <dt className="text-soft">{en.fleet.columns.cpu}</dt>
+        <dd>
+          <Meter
+            value={vm.cpuUsage}
+            threshold={thresholds?.cpuThreshold}
+            old={silent}
+            label={en.fleet.columns.cpu}
+          />
+        </dd>
+        <dt className="text-soft">{en.fleet.columns.ram}</dt>
+        <dd>
+          <Meter
+            value={vm.ramPercent}
+            threshold={thresholds?.ramThreshold}
+            old={silent}
+            label={en.fleet.columns.ram}
+          />
+        </dd>
+      </dl>
+      <div className="min-h-5">
+        <Why vm={vm} />
+      </div>
+    </li>
+  );
+}
+
+/** Left and right go from card to card, up and down from row to row. */
+function moveByArrows(event: KeyboardEvent<HTMLElement>): void {
+  const links = [...event.currentTarget.querySelectorAll<HTMLAnchorElement>('[data-row-link]')];
+  const here = links.indexOf(document.activeElement as HTMLAnchorElement);
+  if (here === -1) return;
+  const columns = getComputedStyle(event.currentTarget).gridTemplateColumns.split(' ').length;
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
+  const next = step === undefined ? undefined : links[here + step];
+  if (next === undefined) return;
+  event.preventDefault();
+  next.focus();
+}

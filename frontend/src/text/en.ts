@@ -28,6 +28,7 @@ export const en = {
   flag: {
     resetPending: 'Reset pending',
     paused: 'Paused',
+    heldShort: 'Held',
     held: (reason: string) => `Held: ${reason}`,
   },
 
@@ -154,6 +155,7 @@ export const en = {
     allWell: (count: number) => `All ${vmsText(count)} report and are within their thresholds.`,
     mapLabel: (count: number) =>
       `Map of ${vmsText(count)} by node. Arrow keys move from VM to VM, Enter opens one.`,
+    mapLabels: 'The map cannot be narrowed by labels; the table can.',
     mapAsTable: 'The same as a table',
     nodeOffline: 'offline',
     unhealthyOf: (unhealthy: number, total: number) =>

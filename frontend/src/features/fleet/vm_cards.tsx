@@ -27,7 +27,6 @@ export function VmCards({
   thresholds?: Thresholds | undefined;
 }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: arrows move between the links inside
     <ul
       className="grid grid-cols-[repeat(auto-fill,minmax(min(100%,280px),1fr))] gap-3"
       onKeyDown={moveByArrows}

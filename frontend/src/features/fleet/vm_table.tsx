@@ -154,7 +154,6 @@ export function VmTable({
             const row = rows[index];
             if (row === undefined) return null;
             return (
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the link in the row is the keyboard's way
               <tr
                 key={row.id}
                 aria-rowindex={index + 2}

@@ -12,6 +12,7 @@ from defib_core.domain.brakes import (
     Verdict,
     brakes_in_force,
     brakes_on,
+    may_brake,
     suspect_after,
 )
 from defib_core.domain.observation import Brake
@@ -19,6 +20,7 @@ from defib_core.domain.policy import Policy
 from defib_core.store import brakes as store
 from defib_core.store.brakes import Counted, FleetRule, OpenBrake, Suspect
 from defib_core.store.sweep import FleetClock
+from defib_core.store.unwell import Patience, smallest_timeouts, unwell
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +45,15 @@ class BrakeView:
 
     def unbraked_suspects(self) -> Sequence[Suspect]:
         """Those who may be down soon, and would be looked at then."""
-        return [one for one in self.counted.suspects if not self.on(one.fleet, one.scopes)]
+        free: dict[tuple[int, tuple[Scope, ...]], bool] = {}
+        found = []
+        for one in self.counted.suspects:
+            group = (one.fleet, one.scopes)
+            if group not in free:
+                free[group] = not self.on(*group)
+            if free[group]:
+                found.append(one)
+        return found
 
 
 async def view_brakes(
@@ -53,19 +63,7 @@ async def view_brakes(
     now: datetime,
 ) -> BrakeView:
     """Count, and say what is in force; writes nothing."""
-    smallest = await store.smallest_timeouts(connection)
-    rules = [
-        FleetRule(
-            fleet=fleet,
-            arm_after=policy.safety.arm_after_reports,
-            suspect_after=suspect_after(policy, smallest.get(fleet, policy.stale_timeout)),
-            # Who cannot be heard is not silent.
-            floor=now if clocks[fleet].blind else clocks[fleet].floor,
-            domain_label=policy.safety.failure_domain_label,
-        )
-        for fleet, policy in policies.items()
-    ]
-    counted = await store.count(connection, rules, now)
+    counted = await _count(connection, policies, clocks, now)
     in_force = brakes_in_force(counted.silent, counted.members, policies)
     opened = await store.open_brakes(connection)
     longest = max((one.safety.storm_cooldown for one in policies.values()), default=timedelta(0))
@@ -80,6 +78,40 @@ async def view_brakes(
         if now < at + policy.safety.storm_cooldown
     }
     return BrakeView(counted, in_force, cooling, opened)
+
+
+async def _count(
+    connection: AsyncConnection,
+    policies: Mapping[int, Policy],
+    clocks: Mapping[int, FleetClock],
+    now: datetime,
+) -> Counted:
+    """Find the silent; count the members of their groups where that can matter."""
+    smallest = await smallest_timeouts(connection)
+    rules = [
+        FleetRule(
+            fleet=fleet,
+            arm_after=policy.safety.arm_after_reports,
+            suspect_after=suspect_after(policy, smallest.get(fleet, policy.stale_timeout)),
+            # Who cannot be heard is not silent.
+            floor=now if clocks[fleet].blind else clocks[fleet].floor,
+            domain_label=policy.safety.failure_domain_label,
+        )
+        for fleet, policy in policies.items()
+    ]
+    patience = [
+        Patience(
+            min(rule.suspect_after, smallest.get(rule.fleet, rule.suspect_after)),
+            clocks[rule.fleet].floor,
+            clocks[rule.fleet].blind,
+        )
+        for rule in rules
+    ]
+    ids = await unwell(connection, patience, now)
+    silent, suspects = await store.silent_members(connection, rules, ids, now)
+    counts = may_brake(silent, policies)
+    members = await store.members(connection, rules, now) if counts else {}
+    return Counted(ids, members, silent, suspects)
 
 
 async def keep_brakes(connection: AsyncConnection, view: BrakeView, now: datetime) -> None:

@@ -44,9 +44,13 @@ class Scene:
 
 
 async def set_scene(
-    connection: AsyncConnection, now: datetime, kubernetes_heard_at: datetime | None
+    connection: AsyncConnection,
+    now: datetime,
+    kubernetes_heard_at: datetime | None,
+    *,
+    sized: bool = True,
 ) -> Scene:
-    """Read what is true for all VMs."""
+    """Read what is true for all VMs; `sized` also how large the fleets are, to hand out places."""
     configs = await sweep.configs(connection)
     policies = {one.id: _policy(one) for one in configs}
     proved = await sweep.last_proof(connection)
@@ -54,7 +58,7 @@ async def set_scene(
         config_id: await _clock(connection, config_id, policy, proved, now)
         for config_id, policy in policies.items()
     }
-    seen = await sweep.traffic(connection, now)
+    seen = await sweep.traffic(connection, now, sized=sized)
     stopped = await controls.global_stop(connection)
     brakes = await view_brakes(connection, policies, clocks, now)
     return Scene(

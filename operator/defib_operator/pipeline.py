@@ -136,7 +136,8 @@ class Pipeline:
     async def _read(self, intent: Intent) -> tuple[Scene, Candidate | None]:
         async with self._engine.connect() as connection:
             now = await database_now(connection)
-            scene = await set_scene(connection, now, self._ears.heard_at(now))
+            heard_at, queues = self._ears.heard_at(now), intent.source.is_manual
+            scene = await set_scene(connection, now, heard_at, sized=queues)
             return scene, await sweep.judged(connection, intent.vm_id, now)
 
     async def _judge(

@@ -82,9 +82,10 @@ class Sweep:
         clock = asyncio.get_running_loop()
         began, epoch = clock.time(), self._lead.epoch
         async with self._engine.begin() as connection:
-            scene = await self._scene(connection, epoch)
-            changed = await sweep.change_states(connection, list(scene.clocks.values()), scene.now)
-            shortlist = await sweep.candidates(connection, scene.now)
+            scene = await self._scene(connection, epoch, sized=False)
+            unwell, clocks = scene.brakes.counted.unwell, list(scene.clocks.values())
+            changed = await sweep.change_states(connection, clocks, scene.now, unwell)
+            shortlist = await sweep.candidates(connection, scene.now, unwell)
             await _still_leads(connection, epoch)
         for change in changed:
             log.info(
@@ -92,7 +93,8 @@ class Sweep:
             )
         findings = await self._look(shortlist, scene)
         async with self._engine.begin() as connection:
-            scene = await self._scene(connection, epoch)
+            # Without a look nobody can be reset: no places are handed out.
+            scene = await self._scene(connection, epoch, sized=bool(findings))
             again = await sweep.candidates(connection, scene.now, [one.vm_id for one in shortlist])
             await keep_brakes(connection, scene.brakes, scene.now)
             made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
@@ -101,11 +103,11 @@ class Sweep:
             await _still_leads(connection, epoch)
         return Swept(len(changed), made, holds, seconds)
 
-    async def _scene(self, connection: AsyncConnection, epoch: int) -> Scene:
+    async def _scene(self, connection: AsyncConnection, epoch: int, *, sized: bool) -> Scene:
         now = await database_now(connection)
         if not await lease.seems_in_force(connection, epoch, now):
             raise NotLeading(f"epoch {epoch} has passed")
-        return await set_scene(connection, now, self._ears.heard_at(now))
+        return await set_scene(connection, now, self._ears.heard_at(now), sized=sized)
 
     async def _look(self, shortlist: Sequence[Candidate], scene: Scene) -> Mapping[int, Finding]:
         """Look at those that nothing else holds; watch the traffic of those that may follow."""

@@ -15,10 +15,8 @@ from support.waiting import eventually_async
 
 T = TypeVar("T")
 
-WAITING = text("""
-SELECT EXISTS (SELECT FROM pg_stat_activity
-               WHERE pid = :pid AND wait_event_type = 'Lock' AND state = 'active')
-""")
+# Not pg_stat_activity: within a transaction that stands still at its first look.
+WAITING = text("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = :pid AND NOT granted)")
 
 
 @asynccontextmanager

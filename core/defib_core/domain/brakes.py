@@ -89,9 +89,21 @@ def suspect_after(policy: Policy, smallest_stale_timeout: timedelta) -> timedelt
     return min(max(smallest_stale_timeout / 2, least), most)
 
 
+def may_brake(silent: Sequence[Silent], policies: Mapping[int, Policy]) -> bool:
+    """Say whether some brake could be in force, however large the groups are.
+
+    Where it could not, nobody has to count their members.
+    """
+    least = min((one.safety.min_down_allowed for one in policies.values()), default=0)
+    harmless = min(least, PATH_FLEET_MIN // 2)
+    return any(crowd > harmless for crowd in _crowds(silent)[0].values())
+
+
 def largest_crowd(heartbeats: Iterable[datetime]) -> int:
     """The most heartbeats that lie within the window of each other."""
     ordered = sorted(heartbeats)
+    if ordered and ordered[-1] - ordered[0] <= CROWD_WINDOW:
+        return len(ordered)
     return max(
         (
             bisect_right(ordered, first + CROWD_WINDOW) - index
@@ -115,18 +127,25 @@ def brakes_in_force(
 
     `members` counts the VMs of each scope over all fleets; keys of the answer are (fleet, scope).
     """
-    heartbeats: dict[Scope, list[datetime]] = defaultdict(list)
-    pairs: set[tuple[int, Scope]] = set()
-    for one in silent:
-        for scope in one.scopes:
-            heartbeats[scope].append(one.last_heartbeat)
-            pairs.add((one.fleet, scope))
-    crowds = {scope: largest_crowd(found) for scope, found in heartbeats.items()}
+    crowds, pairs = _crowds(silent)
     judged = {
         (fleet, scope): _judge(scope, crowds[scope], members.get(scope, 0), policies[fleet])
         for fleet, scope in pairs
     }
     return {pair: verdicts for pair, verdicts in judged.items() if verdicts}
+
+
+def _crowds(silent: Sequence[Silent]) -> tuple[dict[Scope, int], set[tuple[int, Scope]]]:
+    """Count the largest crowd of each scope; and say which fleets have silent VMs in which."""
+    heartbeats: dict[Scope, list[datetime]] = defaultdict(list)
+    groups: dict[tuple[int, tuple[Scope, ...]], list[datetime]] = defaultdict(list)
+    for one in silent:
+        groups[one.fleet, one.scopes].append(one.last_heartbeat)
+    for (_, scopes), found in groups.items():
+        for scope in scopes:
+            heartbeats[scope] += found
+    crowds = {scope: largest_crowd(found) for scope, found in heartbeats.items()}
+    return crowds, {(fleet, scope) for fleet, scopes in groups for scope in scopes}
 
 
 def _judge(scope: Scope, crowd: int, members: int, policy: Policy) -> list[Verdict]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.brakes import Scope, ScopeKind, Silent, Verdict
 from defib_core.domain.states import State
+from defib_core.store.tables import MEMBER_SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Suspect:
 class Counted:
     """The groups, the silent of them, and those of the silent that are not down yet."""
 
+    unwell: Sequence[int]
+    """Whom a sweep has to look at; see unwell.py."""
     members: Mapping[Scope, int]
+    """Empty where no count of members could put a brake in force."""
     silent: Sequence[Silent]
     suspects: Sequence[Suspect]
 
@@ -52,41 +56,78 @@ class OpenBrake:
     held: bool
 
 
-MEMBERS = """
-WITH rule AS (
+RULES = """
+rule AS (
     SELECT * FROM unnest(
         CAST(:fleets AS int[]), CAST(:arm_afters AS bigint[]), CAST(:suspect_afters AS interval[]),
         CAST(:floors AS timestamptz[]), CAST(:labels AS text[])
     ) AS r(fleet, arm_after, suspect_after, floor, label)
-),
-member AS (
-    SELECT s.vm_id, s.config_id AS fleet, v.cluster_id, v.vmid, v.node, s.state, s.last_heartbeat,
-        v.labels ->> r.label AS domain,
-        s.state = 'down' OR :now - greatest(s.last_heartbeat, s.clock_floor, v.managed_at, r.floor)
-            > r.suspect_after AS is_silent
-    FROM vm_state s
-    JOIN vm v ON v.id = s.vm_id
-    JOIN vm_paused z ON z.vm_id = s.vm_id
-    JOIN rule r ON r.fleet = s.config_id
-    WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
-      AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL AND v.rejected IS NULL
-      AND v.remediation_enabled
-      AND (z.reason IS NULL OR z.until <= :now)
-      AND (v.proxmox_state IS NULL OR v.proxmox_state = 'running')
-      AND NOT EXISTS (
-          SELECT FROM hold h WHERE h.vm_id = s.vm_id AND h.ended_at IS NULL
-          AND h.reason IN ('VMStopped', 'VMNotFound', 'Template', 'IdentityMismatch'))
 )
 """
-COUNT = text(f"""{MEMBERS}
-SELECT fleet, cluster_id, domain, node, count(*) AS vms,
-    grouping(fleet, cluster_id, domain, node) AS which
-FROM member
-GROUP BY GROUPING SETS ((fleet), (cluster_id), (fleet, domain), (cluster_id, node))
-""")
-SILENT = text(f"{MEMBERS} SELECT * FROM member WHERE is_silent ORDER BY vm_id")
-SMALLEST = text("SELECT config_id, min(stale_timeout) AS least FROM vm_state GROUP BY 1")
+NOT_COUNTED_HOLDS = "('VMStopped', 'VMNotFound', 'Template', 'IdentityMismatch')"
 
+SILENT = text(f"""
+WITH {RULES}
+SELECT s.vm_id, s.config_id AS fleet, v.cluster_id, v.vmid, v.node, s.state, s.last_heartbeat,
+    v.labels ->> r.label AS domain
+FROM unnest(CAST(:unwell AS bigint[])) AS u(vm_id)
+JOIN vm_state s ON s.vm_id = u.vm_id
+JOIN vm v ON v.id = s.vm_id
+JOIN vm_paused z ON z.vm_id = s.vm_id
+JOIN rule r ON r.fleet = s.config_id
+WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
+  AND (s.state = 'down'
+       OR :now - greatest(s.last_heartbeat, s.clock_floor, v.managed_at, r.floor)
+          > r.suspect_after)
+  AND {MEMBER_SQL}
+  AND (z.reason IS NULL OR z.until <= :now)
+  AND NOT EXISTS (SELECT FROM hold h WHERE h.vm_id = s.vm_id AND h.ended_at IS NULL
+                  AND h.reason IN {NOT_COUNTED_HOLDS})
+ORDER BY s.vm_id
+""")
+
+# Members are those that `vm` says are, less those that something else says are not: the first are
+# counted in an index, and the others are few. Joining all VMs with all states takes far longer.
+COUNT = """
+WITH {rules},
+unarmed AS (
+    SELECT s.vm_id FROM vm_state s
+    WHERE s.state IN ('unknown', 'reset_failed') OR s.reports < :most_arm_after
+),
+apart AS (
+    SELECT u.vm_id FROM unarmed u JOIN vm_state s ON s.vm_id = u.vm_id
+    JOIN rule r ON r.fleet = s.config_id
+    WHERE s.state IN ('unknown', 'reset_failed') OR s.reports < r.arm_after
+    UNION
+    SELECT z.vm_id
+    FROM (SELECT id FROM vm WHERE paused_reason IS NOT NULL
+          UNION SELECT vm_id FROM pause WHERE ended_at IS NULL) AS p(id)
+    JOIN vm_paused z ON z.vm_id = p.id
+    WHERE z.reason IS NOT NULL AND (z.until IS NULL OR z.until > :now)
+    UNION
+    SELECT h.vm_id FROM hold h WHERE h.ended_at IS NULL AND h.reason IN {holds}
+),
+counted AS (
+    SELECT v.config_id AS fleet, v.cluster_id, v.node, {domain} AS domain, count(*) AS vms
+    FROM vm v {join} WHERE {member} GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT v.config_id, v.cluster_id, v.node, {domain}, -count(*)
+    FROM apart a JOIN vm v ON v.id = a.vm_id {join} WHERE {member} GROUP BY 1, 2, 3, 4
+)
+SELECT fleet, cluster_id, domain, node, sum(vms) AS vms,
+    grouping(fleet, cluster_id, domain, node) AS which
+FROM counted
+WHERE fleet IN (SELECT fleet FROM rule)
+GROUP BY GROUPING SETS ((fleet), (cluster_id), (fleet, domain), (cluster_id, node))
+HAVING sum(vms) > 0
+"""
+_COUNT = {"rules": RULES, "member": MEMBER_SQL, "holds": NOT_COUNTED_HOLDS}
+COUNT_PLAIN = text(COUNT.format(**_COUNT, domain="CAST(NULL AS text)", join=""))
+COUNT_LABELLED = text(
+    COUNT.format(
+        **_COUNT, domain="v.labels ->> r.label", join="JOIN rule r ON r.fleet = v.config_id"
+    )
+)
 OPEN = text("SELECT id, kind, key, held FROM brake WHERE ended_at IS NULL")
 ENDED = text("""
 SELECT kind, key, max(ended_at) AS ended_at FROM brake
@@ -103,14 +144,40 @@ UPDATE brake SET held = true WHERE kind = :kind AND key = :key AND ended_at IS N
 """)
 
 
-async def smallest_timeouts(connection: AsyncConnection) -> Mapping[int, timedelta]:
-    """Read the smallest stale timeout in force in each fleet."""
-    return {row.config_id: row.least for row in await connection.execute(SMALLEST)}
+async def silent_members(
+    connection: AsyncConnection, rules: Sequence[FleetRule], unwell: Sequence[int], now: datetime
+) -> tuple[Sequence[Silent], Sequence[Suspect]]:
+    """Find, among VMs that may be unwell, the silent members, and those not down yet."""
+    if not unwell:
+        return (), ()
+    rows = await connection.execute(SILENT, {**_bind(rules, now), "unwell": list(unwell)})
+    scopes = _Scopes()
+    silent: list[Silent] = []
+    suspects: list[Suspect] = []
+    for row in rows:
+        groups = scopes.of(row.fleet, row.cluster_id, row.node, row.domain)
+        silent.append(Silent(row.vm_id, row.fleet, groups, row.last_heartbeat))
+        if row.state != State.DOWN:
+            suspects.append(Suspect(row.vm_id, row.fleet, row.cluster_id, row.vmid, groups))
+    return silent, suspects
 
 
-async def count(connection: AsyncConnection, rules: Sequence[FleetRule], now: datetime) -> Counted:
-    """Count the members of every group, and find the silent ones."""
+async def members(
+    connection: AsyncConnection, rules: Sequence[FleetRule], now: datetime
+) -> Mapping[Scope, int]:
+    """Count the members of every group."""
     bound = {
+        **_bind(rules, now),
+        "most_arm_after": max((one.arm_after for one in rules), default=0),
+    }
+    labelled = any(one.domain_label is not None for one in rules)
+    counted = await connection.execute(COUNT_LABELLED if labelled else COUNT_PLAIN, bound)
+    scopes = ((_counted_scope(row), int(row.vms)) for row in counted)
+    return {scope: vms for scope, vms in scopes if scope is not None}
+
+
+def _bind(rules: Sequence[FleetRule], now: datetime) -> dict[str, object]:
+    return {
         "now": now,
         "fleets": [rule.fleet for rule in rules],
         "arm_afters": [rule.arm_after for rule in rules],
@@ -118,23 +185,22 @@ async def count(connection: AsyncConnection, rules: Sequence[FleetRule], now: da
         "floors": [rule.floor for rule in rules],
         "labels": [rule.domain_label for rule in rules],
     }
-    silent = (await connection.execute(SILENT, bound)).all()
-    if not silent:
-        return Counted({}, (), ())
-    members = {}
-    for row in await connection.execute(COUNT, bound):
-        scope = _counted_scope(row)
-        if scope is not None:
-            members[scope] = row.vms
-    return Counted(
-        members,
-        [Silent(row.vm_id, row.fleet, _scopes(row), row.last_heartbeat) for row in silent],
-        [
-            Suspect(row.vm_id, row.fleet, row.cluster_id, row.vmid, _scopes(row))
-            for row in silent
-            if State(row.state).is_alive
-        ],
-    )
+
+
+class _Scopes:
+    """The groups of VMs, made once for all VMs that share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, str | None, str | None], tuple[Scope, ...]] = {}
+
+    def of(
+        self, fleet: int, cluster_id: int, node: str | None, domain: str | None
+    ) -> tuple[Scope, ...]:
+        key = (fleet, cluster_id, node, domain)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = scopes_of(*key)
+        return found
 
 
 def scopes_of(
@@ -150,10 +216,6 @@ def scopes_of(
     if node is not None:
         found.append(Scope(ScopeKind.NODE, f"{cluster_id}/{node}"))
     return tuple(found)
-
-
-def _scopes(row: Row[Any]) -> tuple[Scope, ...]:
-    return scopes_of(row.fleet, row.cluster_id, row.node, row.domain)
 
 
 def _counted_scope(row: Row[Any]) -> Scope | None:

@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.domain.actions import Action
 from defib_core.domain.states import State
 from defib_core.store import controls
+from defib_core.store.tables import MANAGED_SQL
+from defib_core.store.unwell import Patience, smallest_timeouts
+from defib_core.store.unwell import unwell as find_unwell
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +118,21 @@ NOT f.blind AND s.state IN ('healthy', 'warning') AND s.reset_attempts > 0
 AND :now - greatest(s.alive_since, s.last_attempt_at, f.floor) >= f.clear_after
 """
 
+AMONG = "s.vm_id = ANY (CAST(:unwell AS bigint[]))"
+
 LOCK_DUE = text(f"""
 WITH {FLEETS}
 SELECT s.vm_id FROM vm_state s
-JOIN vm v ON v.id = s.vm_id
 LEFT JOIN fleet f ON f.config_id = s.config_id
-WHERE ({UNPAUSED}) OR ({STALE}) OR ({SPENT}) OR ({WELL})
-   OR s.vm_id = ANY (CAST(:ending AS bigint[]))
+WHERE s.vm_id = ANY (CAST(:looked_at AS bigint[]))
+  AND (({STALE}) OR ({SPENT}) OR ({WELL}) OR s.vm_id = ANY (CAST(:ending AS bigint[])))
 ORDER BY s.vm_id
 FOR UPDATE OF s
 """)
 
+SPEC_PAUSE_OVER = text(f"""
+SELECT s.vm_id FROM vm v JOIN vm_state s ON s.vm_id = v.id WHERE {UNPAUSED}
+""")
 END_PAUSES = text(f"""
 WITH ended AS (
     UPDATE vm_state s SET clock_floor = v.paused_until
@@ -140,7 +147,7 @@ GO_DOWN = text(f"""
 WITH {FLEETS},
 stale AS (
     SELECT s.vm_id, s.state FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
-    WHERE {STALE}
+    WHERE {AMONG} AND {STALE}
     ORDER BY s.vm_id
     FOR UPDATE OF s
 ),
@@ -159,7 +166,7 @@ GIVE_UP = text(f"""
 WITH {FLEETS},
 spent AS (
     SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
-    WHERE {SPENT}
+    WHERE {AMONG} AND {SPENT}
       AND NOT EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
                       AND r.phase IN ('requested', 'sending', 'sent'))
     ORDER BY s.vm_id
@@ -180,7 +187,7 @@ FORGIVE = text(f"""
 WITH {FLEETS},
 well AS (
     SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
-    WHERE {WELL}
+    WHERE {AMONG} AND {WELL}
     ORDER BY s.vm_id
     FOR UPDATE OF s
 ),
@@ -192,7 +199,7 @@ changed AS (
 INSERT INTO status_outbox (vm_id) SELECT vm_id FROM changed
 """)
 
-CANDIDATES = text("""
+CANDIDATES = """
 SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     v.proxmox_name,
     CAST(v.pinned_uuid AS text) AS pinned_uuid, CAST(v.smbios_uuid AS text) AS smbios_uuid,
@@ -227,13 +234,14 @@ FROM vm_state s
 JOIN vm v ON v.id = s.vm_id
 JOIN vm_paused z ON z.vm_id = s.vm_id
 LEFT JOIN hold h ON h.vm_id = s.vm_id AND h.ended_at IS NULL
-WHERE s.state IN ('down', 'reset_failed')
-  AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL AND v.rejected IS NULL
-  AND (CAST(:vm_ids AS bigint[]) IS NULL OR s.vm_id = ANY (CAST(:vm_ids AS bigint[])))
+WHERE {which} AND v.uid IS NOT NULL AND v.tombstoned_at IS NULL AND v.rejected IS NULL
 ORDER BY s.vm_id
-""")
-
-JUDGED = text(CANDIDATES.text.replace("s.state IN ('down', 'reset_failed')\n  AND ", ""))
+"""
+DOWN = "s.state IN ('down', 'reset_failed')"
+NAMED = "s.vm_id = ANY (CAST(:vm_ids AS bigint[]))"
+ALL_CANDIDATES = text(CANDIDATES.format(which=DOWN))
+NAMED_CANDIDATES = text(CANDIDATES.format(which=f"{NAMED} AND {DOWN}"))
+JUDGED = text(CANDIDATES.format(which=NAMED))
 
 CONFIGS = text("SELECT id, namespace, name, spec FROM system_config ORDER BY id")
 
@@ -266,10 +274,7 @@ SELECT v.config_id, count(*) AS resets FROM reset_history r JOIN vm v ON v.id = 
 WHERE r.sent_at > :now - interval '1 hour' OR r.phase = 'requested' GROUP BY 1
 """)
 
-FLEET_SIZES = text("""
-SELECT v.config_id, count(*) AS vms FROM vm v
-WHERE v.uid IS NOT NULL AND v.tombstoned_at IS NULL GROUP BY 1
-""")
+FLEET_SIZES = text(f"SELECT config_id, count(*) AS vms FROM vm WHERE {MANAGED_SQL} GROUP BY 1")
 
 OPEN_HOLD = text("""
 INSERT INTO hold (vm_id, reason, message, started_at)
@@ -324,21 +329,45 @@ async def last_blindness(connection: AsyncConnection, blind_after: timedelta) ->
 
 
 async def change_states(
-    connection: AsyncConnection, fleets: Sequence[FleetClock], now: datetime
+    connection: AsyncConnection,
+    fleets: Sequence[FleetClock],
+    now: datetime,
+    unwell: Sequence[int] | None = None,
 ) -> Sequence[Change]:
-    """Apply every change of state that is due, each with its row of `vm_transition`."""
-    bound = _bind(fleets, now)
-    ending = await controls.held_by_ending(connection, now)
-    await connection.execute(LOCK_DUE, {**bound, "ending": ending})
+    """Apply every change of state that is due, each with its row of `vm_transition`.
+
+    `unwell` are the VMs it may be due for (see unwell.py); None looks for them here.
+    """
+    if unwell is None:
+        unwell = await _unwell(connection, fleets, now)
+    bound = {**_bind(fleets, now), "unwell": list(unwell)}
+    over = [int(row.vm_id) for row in await connection.execute(SPEC_PAUSE_OVER, {"now": now})]
+    ending = [*over, *await controls.held_by_ending(connection, now)]
+    looked_at = [*unwell, *ending]
+    await connection.execute(LOCK_DUE, {**bound, "ending": ending, "looked_at": looked_at})
     await connection.execute(END_PAUSES, {"now": now})
     await connection.execute(END_POINTLESS_HOLDS, {"now": now})
     await controls.end_what_is_over(connection, now)
+    if not unwell:
+        return []
     await connection.execute(FORGIVE, bound)
     rows = [
         *(await connection.execute(GO_DOWN, bound)).all(),
         *(await connection.execute(GIVE_UP, bound)).all(),
     ]
     return [Change(row.vm_id, State(row.from_state), State(row.to_state)) for row in rows]
+
+
+async def _unwell(
+    connection: AsyncConnection, fleets: Sequence[FleetClock], now: datetime
+) -> Sequence[int]:
+    smallest = await smallest_timeouts(connection)
+    patience = (
+        Patience(smallest[one.config_id], one.floor, one.blind)
+        for one in fleets
+        if one.config_id in smallest
+    )
+    return await find_unwell(connection, patience, now)
 
 
 def _bind(fleets: Sequence[FleetClock], now: datetime) -> dict[str, object]:
@@ -356,7 +385,10 @@ async def candidates(
     connection: AsyncConnection, now: datetime, vm_ids: Sequence[int] | None = None
 ) -> Sequence[Candidate]:
     """Read the VMs that are down or reset_failed, of the given ids or all."""
-    rows = await connection.execute(CANDIDATES, {"vm_ids": vm_ids, "now": now})
+    if vm_ids is None:
+        rows = await connection.execute(ALL_CANDIDATES, {"now": now})
+    else:
+        rows = await connection.execute(NAMED_CANDIDATES, {"vm_ids": list(vm_ids), "now": now})
     return [_candidate(row) for row in rows]
 
 
@@ -382,9 +414,10 @@ class Traffic:
     in_flight_on_node: Mapping[tuple[int, str | None], int]
     sent_last_hour: Mapping[int, int]
     fleet_sizes: Mapping[int, int]
+    """Empty where nobody asked: only who hands out places has to know."""
 
 
-async def traffic(connection: AsyncConnection, now: datetime) -> Traffic:
+async def traffic(connection: AsyncConnection, now: datetime, *, sized: bool = True) -> Traffic:
     """Count the resets in flight by fleet and by node, and those of the last hour by fleet."""
     by_fleet: dict[int, int] = {}
     by_node: dict[tuple[int, str | None], int] = {}
@@ -395,8 +428,12 @@ async def traffic(connection: AsyncConnection, now: datetime) -> Traffic:
     hour = {
         row.config_id: row.resets for row in await connection.execute(SENT_LAST_HOUR, {"now": now})
     }
-    sizes = {row.config_id: row.vms for row in await connection.execute(FLEET_SIZES)}
+    sizes = await _fleet_sizes(connection) if sized else {}
     return Traffic(by_fleet, by_node, hour, sizes)
+
+
+async def _fleet_sizes(connection: AsyncConnection) -> Mapping[int, int]:
+    return {row.config_id: row.vms for row in await connection.execute(FLEET_SIZES)}
 
 
 async def hold(

@@ -49,6 +49,12 @@ def one_of(
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
+MANAGED_SQL = "uid IS NOT NULL AND tombstoned_at IS NULL"
+MEMBER_SQL = (
+    f"{MANAGED_SQL} AND rejected IS NULL AND remediation_enabled"
+    " AND (proxmox_state IS NULL OR proxmox_state = 'running')"
+)
+"""What of a VM's belonging to the groups that brakes count is written in `vm`."""
 UNFINISHED_SQL = "phase IN ({})".format(", ".join(f"'{phase}'" for phase in sorted(UNFINISHED)))
 
 proxmox_cluster = Table(
@@ -136,6 +142,18 @@ vm = Table(
     CheckConstraint("uid IS NULL OR tombstoned_at IS NULL", name="tombstoned_without_object"),
     Index("vm_object_key", "namespace", "name", unique=True),
     Index("vm_hostname_idx", "hostname"),
+    # For sweeps: who is off the ordinary, and how many there are, without reading all rows.
+    Index("vm_paused_until_idx", "paused_until", postgresql_where=text("paused_until IS NOT NULL")),
+    Index("vm_paused_idx", "id", postgresql_where=text("paused_reason IS NOT NULL")),
+    Index(
+        "vm_stale_timeout_idx",
+        "config_id",
+        "stale_timeout_override",
+        postgresql_where=text("stale_timeout_override IS NOT NULL"),
+    ),
+    Index("vm_config_idx", "config_id", postgresql_where=text("stale_timeout_override IS NULL")),
+    Index("vm_managed_idx", "config_id", postgresql_where=text(MANAGED_SQL)),
+    Index("vm_member_idx", "config_id", "cluster_id", "node", postgresql_where=text(MEMBER_SQL)),
     comment="What a VM is and how it may be treated. Changes rarely.",
 )
 
@@ -174,6 +192,7 @@ vm_state = Table(
     CheckConstraint("stale_timeout > interval '0'", name="timeout_positive"),
     CheckConstraint("reset_attempts >= 0", name="attempts_not_negative"),
     CheckConstraint("(state = 'unknown') OR (last_heartbeat IS NOT NULL)", name="known_by_report"),
+    Index("vm_state_attempts_idx", "vm_id", postgresql_where=text("reset_attempts > 0")),
     comment="The hot row: one HOT update a heartbeat. No index but the key's, on purpose.",
     postgresql_with={
         "fillfactor": "50",

@@ -112,7 +112,8 @@ class Sweep:
     async def _look(self, shortlist: Sequence[Candidate], scene: Scene) -> Mapping[int, Finding]:
         """Look at those that nothing else holds; watch the traffic of those that may follow."""
         suspects = scene.brakes.unbraked_suspects()
-        watched = {one.vm_id for one in shortlist} | {one.vm_id for one in suspects}
+        down = {one.vm_id for one in shortlist}
+        watched = down | {one.vm_id for one in suspects}
         self._eyes.forget_all_but(frozenset(watched))
         wanted = [
             Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.config_id].safety)
@@ -122,6 +123,7 @@ class Sweep:
         wanted += [
             Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.fleet].safety)
             for one in suspects
+            if one.vm_id not in down  # since this very sweep
         ]
         return await self._eyes.look(wanted, scene.now)
 

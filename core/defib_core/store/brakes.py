@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.brakes import Scope, ScopeKind, Silent, Verdict
 from defib_core.domain.states import State
-from defib_core.store.tables import MEMBER_SQL
+from defib_core.store.tables import MEMBER_SQL, PAUSE_REASON, PAUSE_UNTIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ SELECT s.vm_id, s.config_id AS fleet, v.cluster_id, v.vmid, v.node, s.state, s.l
 FROM unnest(CAST(:unwell AS bigint[])) AS u(vm_id)
 JOIN vm_state s ON s.vm_id = u.vm_id
 JOIN vm v ON v.id = s.vm_id
-JOIN vm_paused z ON z.vm_id = s.vm_id
+LEFT JOIN pause p ON p.vm_id = s.vm_id AND p.ended_at IS NULL
 JOIN rule r ON r.fleet = s.config_id
 WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
   AND (s.state = 'down'
        OR :now - greatest(s.last_heartbeat, s.clock_floor, v.managed_at, r.floor)
           > r.suspect_after)
   AND {MEMBER_SQL}
-  AND (z.reason IS NULL OR z.until <= :now)
+  AND ({PAUSE_REASON} IS NULL OR {PAUSE_UNTIL} <= :now)
   AND NOT EXISTS (SELECT FROM hold h WHERE h.vm_id = s.vm_id AND h.ended_at IS NULL
                   AND h.reason IN {NOT_COUNTED_HOLDS})
 ORDER BY s.vm_id

@@ -55,6 +55,9 @@ MEMBER_SQL = (
     " AND (proxmox_state IS NULL OR proxmox_state = 'running')"
 )
 """What of a VM's belonging to the groups that brakes count is written in `vm`."""
+PAUSE_REASON = "CASE WHEN p.id IS NULL THEN v.paused_reason ELSE p.reason END"
+PAUSE_UNTIL = "CASE WHEN p.id IS NULL THEN v.paused_until ELSE p.until END"
+"""As the view vm_paused says, for `vm v LEFT JOIN pause p` on the open one: it reads `vm` again."""
 UNFINISHED_SQL = "phase IN ({})".format(", ".join(f"'{phase}'" for phase in sorted(UNFINISHED)))
 
 proxmox_cluster = Table(

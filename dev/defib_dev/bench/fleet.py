@@ -4,6 +4,8 @@ Only the bench may write like this, into databases of its own. As superuser, for
 key checks a million VMs take seconds.
 """
 
+from datetime import timedelta
+
 import psycopg
 
 AGENT_VERSION = "1.0.0"
@@ -41,7 +43,7 @@ INSERT INTO vm_state (vm_id, state, state_since, last_heartbeat, reports, status
                       ram_total, disk, disk_total, uptime, boot_id, config_id, stale_timeout,
                       cpu_threshold, ram_threshold, max_attempts, clock_floor, alive_since)
 SELECT v.id, 'healthy', now() - interval '1 day',
-    now() - (v.vmid %% 30) * interval '1 second', 2880, 'running', 20, 1024, 4096, 20000, 100000,
+    now() + %(ahead)s - (v.vmid %% 30) * interval '1 second', 2880, 'running', 20, 1024, 4096, 20000, 100000,
     86400, 'boot-' || v.vmid - %(lowest)s, v.config_id, e.stale_timeout, e.cpu_threshold,
     e.ram_threshold, e.max_attempts, now() - interval '1 day', now() - interval '1 day'
 FROM vm v, (SELECT * FROM vm_effective LIMIT 1) AS e
@@ -49,9 +51,18 @@ ORDER BY v.id
 """
 
 
-def fill(superuser_url: str, vms: int) -> None:
-    """Make so many VMs in a migrated database with its defaults, and let PostgreSQL know them."""
-    bound = {"lowest": LOWEST_VMID, "nodes": NODES, "agent": AGENT_VERSION, "vms": vms}
+def fill(superuser_url: str, vms: int, *, ahead: timedelta = timedelta(0)) -> None:
+    """Make so many VMs in a migrated database with its defaults, and let PostgreSQL know them.
+
+    With `ahead` they were heard of so much later than now, and do not grow stale meanwhile.
+    """
+    bound = {
+        "lowest": LOWEST_VMID,
+        "nodes": NODES,
+        "agent": AGENT_VERSION,
+        "vms": vms,
+        "ahead": ahead,
+    }
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         with connection.transaction():

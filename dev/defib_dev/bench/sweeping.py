@@ -47,8 +47,11 @@ SILENCE = """
 UPDATE vm_state SET last_heartbeat = defib_now() - interval '10 minutes' WHERE vm_id % {} = 0
 """
 RESTORE = (
-    "UPDATE vm_state SET last_heartbeat = defib_now() + interval '2 hours', state = 'healthy', "
-    "alive_since = state_since WHERE last_heartbeat < defib_now() + interval '1 hour'",
+    """
+    UPDATE vm_state SET last_heartbeat = defib_now() + interval '2 hours', state = 'healthy',
+        alive_since = state_since
+    WHERE last_heartbeat < defib_now() + interval '1 hour'
+    """,
     "TRUNCATE vm_transition, status_outbox, hold, brake",
 )
 SETTLE = ("VACUUM ANALYZE vm_state", "CHECKPOINT")

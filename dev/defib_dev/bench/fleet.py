@@ -44,8 +44,9 @@ INSERT INTO vm_state (vm_id, state, state_since, last_heartbeat, reports, status
                       cpu_threshold, ram_threshold, max_attempts, clock_floor, alive_since)
 SELECT v.id, 'healthy', now() - interval '1 day',
     now() + %(ahead)s - (v.vmid %% 30) * interval '1 second', 2880, 'running', 20, 1024, 4096,
-    20000, 100000, 86400, 'boot-' || v.vmid - %(lowest)s, v.config_id, e.stale_timeout, e.cpu_threshold,
-    e.ram_threshold, e.max_attempts, now() - interval '1 day', now() - interval '1 day'
+    20000, 100000, 86400, 'boot-' || v.vmid - %(lowest)s, v.config_id, e.stale_timeout,
+    e.cpu_threshold, e.ram_threshold, e.max_attempts, now() - interval '1 day',
+    now() - interval '1 day'
 FROM vm v, (SELECT * FROM vm_effective LIMIT 1) AS e
 ORDER BY v.id
 """

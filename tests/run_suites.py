@@ -20,7 +20,7 @@ CHECKS = (
     ("ruff", "check", "--quiet", "."),
     ("mypy",),
     ("lint-imports", "--no-logo"),
-    ("shellcheck", "agents/linux/linux-agent.sh"),
+    ("shellcheck", "agents/linux/linux-agent.sh", "agents/linux/install.sh"),
     ("hadolint", "Containerfile"),
     ("defib", "dev", "chart", "--check"),
 )

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Defib's agent for Linux: reports this VM's figures to the Defib API, every 30 seconds.
 #
-# POSIX sh with curl (or GNU wget) and the usual small tools: cat date df head ls sed sleep.
-# It reads, sends and waits; it changes nothing on this machine, and never shows its key.
+# POSIX sh with curl (or GNU wget) and the usual small tools: cat date df head ls sed sleep tr.
+# It reads, sends and waits; it writes its process id where it may, and never shows its key.
 # What it sends, and what it does on each answer, is written down in PROTOCOL.md.
 # Sourced with DEFIB_AGENT_SOURCED=1 it only defines its functions, so that tests can call them.
 set -euf
@@ -14,15 +14,19 @@ nl='
 # Where the figures come from, and what is remembered from report to report.
 proc=/proc root=/ dmi=/sys/class/dmi/id/product_uuid
 ticks='' idle_ticks='' sampled_at=0 now=0 warned=' ' trouble='' failures=0 wait_for=1
-key='' tool=curl wgetrc='' sleeper='' phase=0 cpu=''
+key='' tool=curl wgetrc='' sleeper='' phase=0 cpu='' others_hang=''
+worst_at='' worst_used='' worst_total='' claimed=''
+# Samples that could not be sent, oldest first, one a line: the second of uptime, a space, the report.
+kept='' kept_count=0 kept_last=0 kept_most=120 batch=30 keeping=yes
 
 usage() {
     cat <<USAGE
-Usage: linux-agent.sh [--config FILE] [--once | --dry-run | --version | --help]
+Usage: linux-agent.sh [--config FILE] [--once | --cron | --dry-run | --version | --help]
 
 Reports this VM's figures to the Defib API until it is told to stop.
   --config FILE  read settings from FILE instead of /etc/defib/agent.conf
   --once         send one report and exit: 0 accepted, 1 not; CPU is measured over one second
+  --cron         start, unless an agent runs here already; for a line in crontab
   --dry-run      print the report that would be sent, and send nothing
 
 Settings are KEY=value lines; environment variables of the same names override them:
@@ -34,6 +38,8 @@ Settings are KEY=value lines; environment variables of the same names override t
   DEFIB_INTERVAL     seconds between reports, 1 to 120 (30)
   DEFIB_CA_FILE      trust this certificate authority (PEM)
   DEFIB_SMBIOS_FILE  read the SMBIOS UUID here instead of from $dmi
+  DEFIB_VM           this VM's id in Defib, as enrolment answered: the key says which VM it is
+  DEFIB_STATE_DIR    where the number of the running agent is written (/run/defib-agent)
 USAGE
 }
 
@@ -83,7 +89,7 @@ json_text() { # text -> quoted
 
 default_settings() {
     config_file=/etc/defib/agent.conf url='' key_file=/etc/defib/agent.key vmid='' node=''
-    hostname='' interval=30 ca_file='' smbios_file=$dmi
+    hostname='' interval=30 ca_file='' smbios_file=$dmi vm='' state_dir=/run/defib-agent
 }
 
 read_config() {
@@ -119,6 +125,8 @@ set_option() { # name, value
         DEFIB_INTERVAL) interval=$2 ;;
         DEFIB_CA_FILE) ca_file=$2 ;;
         DEFIB_SMBIOS_FILE) smbios_file=$2 ;;
+        DEFIB_VM) vm=$2 ;;
+        DEFIB_STATE_DIR) state_dir=$2 ;;
         *) say "$config_file, line $number: unknown setting $1, ignored; see --help" ;;
     esac
 }
@@ -127,14 +135,15 @@ read_environment() {
     url=${DEFIB_URL:-$url} key_file=${DEFIB_KEY_FILE:-$key_file} vmid=${DEFIB_VMID:-$vmid}
     node=${DEFIB_NODE:-$node} hostname=${DEFIB_HOSTNAME:-$hostname}
     interval=${DEFIB_INTERVAL:-$interval} ca_file=${DEFIB_CA_FILE:-$ca_file}
-    smbios_file=${DEFIB_SMBIOS_FILE:-$smbios_file}
+    smbios_file=${DEFIB_SMBIOS_FILE:-$smbios_file} vm=${DEFIB_VM:-$vm}
+    state_dir=${DEFIB_STATE_DIR:-$state_dir}
 }
 
 check_identity() {
     if [ -n "$vmid" ]; then
         all_digits "$vmid" && [ "${#vmid}" -ge 3 ] && [ "${#vmid}" -le 9 ] && [ "${vmid#0}" = "$vmid" ] ||
             die "DEFIB_VMID must be this VM's number in Proxmox (100 or more), not '$vmid'"
-    elif [ -z "$smbios" ]; then
+    elif [ -z "$smbios$vm" ]; then
         die "nothing says which VM this is: set DEFIB_VMID to its number in Proxmox, or let the" \
             "agent read its SMBIOS UUID ($smbios_file is missing, empty or readable by root only)"
     fi
@@ -186,7 +195,11 @@ choose_tool() { # -> tool, wgetrc
             "key); install one: apt-get install curl, dnf install curl, apk add curl" ;;
     esac
     trap 'rm -f "$wgetrc"' EXIT
-    wgetrc=$(umask 077 && mktemp) || die "wget needs a place for a private file: mktemp failed"
+    # The disk may be full or read-only; memory seldom is.
+    for place in "${TMPDIR:-/tmp}" "$state_dir" /dev/shm /run; do
+        wgetrc=$(umask 077 && mktemp "$place/defib-agent.XXXXXX" 2>/dev/null) && return 0
+    done
+    die "wget needs a place for a private file, and none can be written: ${TMPDIR:-/tmp}, $state_dir, /dev/shm"
 }
 
 # Figures, one function each: a figure that cannot be had is left empty, and then left out.
@@ -254,24 +267,64 @@ measure_ram() { # -> ram_used, ram_total
 }
 
 # A file system that hangs must not hang the agent: a silent agent looks like a dead VM.
-run_df() {
+run_df() { # mount points
     if command -v timeout >/dev/null; then
-        timeout -s KILL 5 df -Pk "$root" 2>/dev/null
+        timeout -s KILL 5 df -Pk "$@" 2>/dev/null
     else
-        df -Pk "$root" 2>/dev/null
+        df -Pk "$@" 2>/dev/null
     fi
 }
 
-measure_disk() { # -> disk_used, disk_total
-    disk_used='' disk_total=''
-    answer=$(run_df) || answer=''
+# The disks beside the root: local, writable, each device once, at most 16 of them. A mount point
+# with odd characters is passed over, and so is everything where only the kernel writes.
+list_mounts() { # -> mounts
+    mounts='' devices=' ' mount_count=0
+    [ -r "$proc/mounts" ] || return 0
+    while read -r device mount_point kind options _; do
+        case $kind in ext[234] | xfs | btrfs | zfs | f2fs | jfs | reiserfs | bcachefs | vfat) ;; *) continue ;; esac
+        case $options in ro | ro,*) continue ;; esac
+        [ "$mount_point" != / ] || devices="$devices$device "
+        case $mount_point in / | *[!A-Za-z0-9/._-]*) continue ;; esac
+        case $devices in *" $device "*) continue ;; esac
+        [ "$mount_count" -lt 16 ] || break
+        devices="$devices$device " mounts="$mounts $mount_point" mount_count=$((mount_count + 1))
+    done <"$proc/mounts"
+}
+
+# One file system that hangs costs the others their figures, and only these: the root is asked alone then.
+ask_df() { # -> answer
+    [ -n "$others_hang" ] || list_mounts
     # shellcheck disable=SC2086 # split into words; noglob is on
-    set -- ${answer##*"$nl"}
-    if [ $# -ge 6 ] && shift $(($# - 6)) && all_digits "$2$3" && [ "$3" -le "$2" ] && [ "$2" -ge 1024 ]; then
-        disk_used=$(($3 / 1024)) disk_total=$(($2 / 1024))
-    else
-        warn_once disk "diskUsage and diskTotal are left out: df says nothing sensible about $root"
+    answer=$(run_df "$root" $mounts) && return 0
+    if [ -n "$mounts" ] && [ -z "$answer" ]; then
+        others_hang=yes mounts=''
+        warn_once mounts "only the root's disk figures are sent: df does not answer for all mounts"
     fi
+    [ -n "$answer" ] || answer=$(run_df "$root") || :
+}
+
+read_df_line() { # line -> size, used (kB), at; fails where it is none
+    # shellcheck disable=SC2086 # split into words; noglob is on
+    set -- $1
+    [ $# -ge 6 ] && shift $(($# - 6)) && all_digits "$2$3" && [ "$3" -le "$2" ] && [ "$2" -ge 1024 ] &&
+        size=$2 used=$3 at=$6
+}
+
+measure_disk() { # -> disk_used, disk_total, and worst_at, worst_used, worst_total where another is fuller
+    disk_used='' disk_total='' worst_at='' worst_used='' worst_total='' worst=-1
+    ask_df
+    answer=${answer#*"$nl"}$nl
+    while [ -n "$answer" ]; do
+        row=${answer%%"$nl"*} answer=${answer#*"$nl"}
+        read_df_line "$row" || continue
+        permille=$((used * 1000 / size))
+        [ "$at" != "$root" ] || disk_used=$((used / 1024)) disk_total=$((size / 1024))
+        [ "$permille" -gt "$worst" ] || continue
+        worst=$permille worst_at=$at worst_used=$((used / 1024)) worst_total=$((size / 1024))
+    done
+    [ "$worst_at" != "$root" ] || worst_at='' worst_used='' worst_total=''
+    [ -n "$disk_total" ] ||
+        warn_once disk "diskUsage and diskTotal are left out: df says nothing sensible about $root"
 }
 
 read_uptime() { # -> uptime
@@ -314,6 +367,9 @@ build_payload() { # status -> payload
     put_number diskTotal "$disk_total"
     put_number uptime "$uptime"
     [ "$now" = 0 ] || put_number timestamp "$now"
+    put_text worstDisk "$worst_at"
+    put_number worstDiskUsage "$worst_used"
+    put_number worstDiskTotal "$worst_total"
     put_text bootId "$boot_id"
     put_text smbiosUuid "$smbios"
     put_text agentVersion "$version"
@@ -336,8 +392,8 @@ post_with_wget() {
         -O - "$endpoint"
 }
 
-post() { # -> code, retry_after, said
-    endpoint=$url/api/health/report
+post() { # path -> code, retry_after, said
+    endpoint=$url$1
     answer=$("post_with_$tool" 2>&1 | head -c 8192) || :
     read_answer
 }
@@ -429,10 +485,62 @@ refused_key() {
     read_key || warn_once key "$key_problem; going on with the key read before"
 }
 
+# What could not be sent is kept, one sample an interval, for an hour at 30 s; the oldest is dropped.
+# It goes by the uptime, not by the clock, which may be set meanwhile.
+keep_report() {
+    [ -n "$keeping" ] && [ -n "$uptime" ] || return 0
+    [ "$kept_count" = 0 ] || [ $((uptime - kept_last)) -ge "$((interval - interval / 10))" ] || return 0
+    kept="$kept$uptime $payload$nl" kept_count=$((kept_count + 1)) kept_last=$uptime
+    [ "$kept_count" -le "$kept_most" ] || drop_kept 1
+}
+
+drop_kept() { # how many
+    left=$1
+    while [ "$left" -gt 0 ] && [ "$kept_count" -gt 0 ]; do
+        kept=${kept#*"$nl"} kept_count=$((kept_count - 1)) left=$((left - 1))
+    done
+}
+
+build_batch() { # -> payload, batched
+    payload='' batched=0 rest=$kept
+    while [ "$batched" -lt "$batch" ] && [ -n "$rest" ]; do
+        row=${rest%%"$nl"*} rest=${rest#*"$nl"} batched=$((batched + 1))
+        age=$((uptime - ${row%% *}))
+        [ "$age" -ge 0 ] || age=0
+        row=${row#* }
+        payload="$payload${payload:+,}${row%\}},\"ageSeconds\":$age}"
+    done
+    payload="{\"reports\":[$payload]}"
+}
+
+# After an accepted report, once an interval, so that a fleet does not come back with all of it at once.
+replay() {
+    [ "$kept_count" -gt 0 ] && [ -n "$uptime" ] || return 0
+    build_batch
+    post /api/health/reports
+    case $code,$said in
+        200,*\"success\"*true*) drop_kept "$batched" ;;
+        413,*) if [ "$batch" -gt 1 ]; then batch=$((batch / 2)); else drop_kept 1; fi ;;
+        404,* | 405,*)
+            keeping='' kept='' kept_count=0
+            warn_once replay "the server takes no batches: what an outage hid from it stays hidden"
+            ;;
+        400,* | 415,* | 422,*)
+            drop_kept "$batched"
+            warn_once batch "the server refuses the samples kept through an outage ($code): $(printf '%.400s' "$said")"
+            ;;
+        *) [ "$retry_after" -le "$wait_for" ] || wait_for=$retry_after ;; # kept for the next time
+    esac
+}
+
 report() { # status
     build_payload "$1"
-    post
+    post /api/health/report
     settle
+    case $1,$failures,$code in
+        running,0,*) replay ;;
+        running,*,000 | running,*,429 | running,*,5??) keep_report ;;
+    esac
     # After a failure the sample stays, so that CPU is measured over a whole interval all the same.
     if [ "$failures" = 0 ] || [ "$now" -lt "$sampled_at" ] || [ $((now - sampled_at)) -ge "$interval" ]; then
         keep_sample
@@ -450,8 +558,26 @@ stop() {
     trap '' TERM INT HUP
     [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null || :
     report stopping
+    [ -z "$claimed" ] || rm -f "$state_dir/pid"
     exit 0
 }
+
+# One agent a VM is enough. Under cron a second one ends; elsewhere it says so and goes on.
+claim() { # -> claimed
+    claimed=''
+    if first_line "$state_dir/pid" && all_digits "$line" && [ "$line" != $$ ] && [ -r "/proc/$line/cmdline" ]; then
+        case $(tr '\0' ' ' <"/proc/$line/cmdline" 2>/dev/null) in
+            *linux-agent.sh*)
+                [ "$mode" != run_cron ] || exit 0
+                say "another agent runs here already (process $line): this VM reports twice as often"
+                return 0
+                ;;
+        esac
+    fi
+    { echo $$ >"$state_dir/pid"; } 2>/dev/null && claimed=yes || :
+}
+
+run_cron() { run_on; }
 
 take_first_sample() {
     read_clock
@@ -472,6 +598,7 @@ run_dry() {
 }
 
 run_on() {
+    claim
     trap stop TERM INT HUP
     read_hostname
     choose_phase
@@ -494,6 +621,7 @@ main() {
                 shift
                 ;;
             --once) mode=run_once ;;
+            --cron) mode=run_cron ;;
             --dry-run) mode=run_dry ;;
             --version) echo "$version" && exit 0 ;;
             --help | -h) usage && exit 0 ;;

@@ -19,6 +19,7 @@ from defib_api.routes import (
     explain,
     fleet,
     global_stop,
+    install,
     maintenance,
     overview,
     past,
@@ -37,6 +38,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "VMs", "description": "VMs, their history and their resets."},
     {"name": "Resets", "description": "Asking for a reset by hand."},
     {"name": "Controls", "description": "What people set, each audited: pauses, windows, stops."},
+    {"name": "Agents", "description": "Installing agents."},
     {"name": "Probes", "description": "For Kubernetes, load balancers and people."},
 ]
 
@@ -88,9 +90,11 @@ def _add_routes(app: FastAPI) -> None:
         maintenance,
         global_stop,
         audit,
+        install,
     ):
         app.include_router(shown.router, dependencies=[Depends(principal_of)])
     app.include_router(probes.router)
+    app.include_router(install.scripts)
 
 
 @asynccontextmanager

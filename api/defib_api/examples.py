@@ -167,3 +167,24 @@ NOT_READY: dict[str, Any] = {
     },
 }
 ALIVE = {"alive": True}
+
+INSTALL = {
+    "server": "https://defib.example.com",
+    "placeholder": "ENROLMENT_TOKEN",
+    "linux": "printf 'X-Enrolment-Token: %s\\n' ENROLMENT_TOKEN | curl -fsS -H @-"
+    " https://defib.example.com/install.sh | sudo sh",
+    "linuxDryRun": "printf 'X-Enrolment-Token: %s\\n' ENROLMENT_TOKEN | curl -fsS -H @-"
+    " https://defib.example.com/install.sh | sudo sh -s -- --dry-run",
+    "linuxUpgrade": "curl -fsS https://defib.example.com/install.sh | sudo sh -s -- --upgrade",
+    "linuxUninstall": "curl -fsS https://defib.example.com/install.sh | sudo sh -s -- --uninstall",
+    "windows": "& ([scriptblock]::Create((Invoke-RestMethod -UseBasicParsing -Headers"
+    " @{'X-Enrolment-Token' = 'ENROLMENT_TOKEN'} https://defib.example.com/install.ps1)))",
+    "windowsDryRun": "& ([scriptblock]::Create((Invoke-RestMethod -UseBasicParsing -Headers"
+    " @{'X-Enrolment-Token' = 'ENROLMENT_TOKEN'} https://defib.example.com/install.ps1))) -DryRun",
+    "windowsUninstall": "& ([scriptblock]::Create((Invoke-RestMethod -UseBasicParsing"
+    " https://defib.example.com/install.ps1))) -Uninstall",
+    "cloudInit": "#cloud-config\n...",
+    "ansible": "- name: Defib's agent\n...",
+    "agentSha256": "0" * 64,
+    "windowsAgentSha256": "0" * 64,
+}

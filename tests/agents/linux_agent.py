@@ -18,7 +18,7 @@ import pytest
 AGENT = Path(__file__).parents[2] / "agents" / "linux" / "linux-agent.sh"
 KEY = "k3y-that.must_not~show=/+"
 SHELLS = ("dash", "bash", "busybox")
-TOOLS = ("cat", "date", "df", "head", "ls", "mktemp", "rm", "sed", "sleep", "timeout")
+TOOLS = ("cat", "date", "df", "head", "ls", "mktemp", "rm", "sed", "sleep", "timeout", "tr")
 """All that the agent may find on its PATH, beside curl or wget."""
 
 
@@ -51,7 +51,12 @@ class Agent:
 
     def environment(self) -> dict[str, str]:
         """Nothing of the test run's own environment: no proxy, no CA bundle, no HOME."""
-        return {"PATH": str(self.tools), "TMPDIR": str(self.folder), **self.settings}
+        return {
+            "PATH": str(self.tools),
+            "TMPDIR": str(self.folder),
+            "DEFIB_STATE_DIR": str(self.folder),
+            **self.settings,
+        }
 
     async def run(self, *arguments: str) -> Finished:
         """Run it to its end."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+REPORT, BATCH = "/api/health/report", "/api/health/reports"
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -52,9 +54,19 @@ class ReportServer:
         """Where it listens."""
         return f"{self.scheme}://localhost:{self.port}"
 
+    @property
+    def reports(self) -> list[Received]:
+        """The single reports."""
+        return [one for one in self.received if one.path == REPORT]
+
+    @property
+    def batches(self) -> list[Received]:
+        """The batches of kept reports."""
+        return [one for one in self.received if one.path == BATCH]
+
     def statuses(self) -> list[str]:
         """The status word of each report."""
-        return [one.report["status"] for one in self.received]
+        return [one.report["status"] for one in self.reports]
 
     async def handle(self, request: web.Request) -> web.Response:
         """Take one report."""
@@ -64,6 +76,9 @@ class ReportServer:
         if self.answers:
             answer = self.answers.popleft()
             return web.Response(status=answer.status, text=answer.body, headers=answer.headers)
+        if request.path == BATCH:
+            count = len(json.loads(body)["reports"])
+            return web.json_response({"success": True, "accepted": count, "rejected": []})
         name = json.loads(body)["hostname"]
         told = {"success": True, "message": f"Health report received for {name}"}
         return web.json_response(told)
@@ -77,7 +92,8 @@ async def report_server(
     server = ReportServer(scheme="https" if tls else "http")
     server.gate.set()
     app = web.Application()
-    app.router.add_post("/api/health/report", server.handle)
+    app.router.add_post(REPORT, server.handle)
+    app.router.add_post(BATCH, server.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()

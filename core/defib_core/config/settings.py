@@ -84,6 +84,11 @@ class ApiSettings(Settings):
     """How long POST .../reset waits for the operator before it answers 202."""
     frontend_dir: Path | None = None
     """The built dashboard; served at / where given."""
+    public_url: str | None = Field(
+        default=None, pattern=r"^https?://[A-Za-z0-9._\[\]:-]{1,260}(/[A-Za-z0-9._~/-]{0,200})?$"
+    )
+    """How agents reach this API, such as `https://defib.example.com`; the address that was asked
+    for the installer otherwise."""
 
 
 class OperatorSettings(Settings):

@@ -36,6 +36,7 @@ SUITES = (
     "fleet_sim",
     "bench",
     "api",
+    "identity",
     "pipeline",
     "controls",
     "operator_process",

@@ -14,8 +14,10 @@ from defib_api.envelope import Envelope
 from defib_api.frontend import Frontend
 from defib_api.ingest.route import IngestFirst
 from defib_api.routes import (
+    agent_tokens,
     audit,
     controls,
+    enrolment,
     explain,
     fleet,
     global_stop,
@@ -39,6 +41,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "Resets", "description": "Asking for a reset by hand."},
     {"name": "Controls", "description": "What people set, each audited: pauses, windows, stops."},
     {"name": "Agents", "description": "Installing agents."},
+    {"name": "Tokens", "description": "Who may report: enrolment and tokens of agents."},
     {"name": "Probes", "description": "For Kubernetes, load balancers and people."},
 ]
 
@@ -47,7 +50,14 @@ def create_app(settings: ApiSettings) -> ASGIApp:
     """Build the whole application; nothing connects before its lifespan starts."""
     services = make_services(settings)
     app = dashboard_app(services)
-    return IngestFirst(app, services.keys, services.known, services.writer, services.rejections)
+    return IngestFirst(
+        app,
+        services.keys,
+        services.known,
+        services.writer,
+        services.rejections,
+        shared_keys=settings.shared_agent_keys,
+    )
 
 
 def dashboard_app(services: Services | None) -> FastAPI:
@@ -78,6 +88,7 @@ def dashboard_app(services: Services | None) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     app.include_router(report.router)
+    app.include_router(enrolment.router)
     for shown in (
         status,
         fleet,
@@ -91,6 +102,7 @@ def _add_routes(app: FastAPI) -> None:
         global_stop,
         audit,
         install,
+        agent_tokens,
     ):
         app.include_router(shown.router, dependencies=[Depends(principal_of)])
     app.include_router(probes.router)

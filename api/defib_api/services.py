@@ -11,6 +11,7 @@ from functools import partial
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from defib_api.attempts import FailedAttempts
 from defib_api.cache import ReadCache
 from defib_api.housekeeping import Housekeeping
 from defib_api.ingest.backlog import Backlog
@@ -44,6 +45,7 @@ class Services:
     cache: ReadCache
     snapshots: Snapshots
     house: Housekeeping
+    failures: FailedAttempts
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -99,6 +101,7 @@ def make_services(settings: ApiSettings) -> Services:
             partial(_reading, engine), cache, settings.namespace, waiting=backlog.__len__
         ),
         house=Housekeeping(engine, known, settings.namespace),
+        failures=FailedAttempts(),
     )
 
 

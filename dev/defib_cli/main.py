@@ -32,6 +32,9 @@ GROUPS = {
     "operator": Group("defib_cli.operator_commands", "operator", "Run the operator."),
     "db": Group("defib_cli.db_commands", None, "Bring the database to this version's schema."),
     "token": Group("defib_cli.token_commands", None, "Make tokens for agents and people."),
+    "enrolment": Group(
+        "defib_cli.enrolment_commands", None, "Let machines in: each gets a token of its own."
+    ),
     "maintenance": Group(
         "defib_cli.maintenance_commands", None, "Plan work: VMs with certain labels are not reset."
     ),

@@ -52,7 +52,7 @@ async def test_the_apis_words_reach_the_agents_log(agent: Agent, api: RunningApi
     uuid.write_text("4c4c4544-0042-4b10-8057-b6c04f4d3432\n")
     unknown = await settled.with_settings(DEFIB_VMID="", DEFIB_SMBIOS_FILE=str(uuid)).run("--once")
     assert unknown.code == 1
-    assert "smbiosUuid belongs to no VM known" in unknown.err
+    assert "is being looked up in Proxmox" in unknown.err
     agent.key_file.write_text("not-the-key\n")
     refused = await settled.run("--once")
     assert refused.code == 1

@@ -97,7 +97,9 @@ async def test_a_report_without_vmid_is_found_by_its_uuid(api: RunningApi) -> No
 async def test_a_uuid_that_two_vms_share_finds_neither(api: RunningApi) -> None:
     await api.report(smbiosUuid=UUID)
     await api.report(vmid=101, smbiosUuid=UUID)
-    assert (await api.report(vmid=None, smbiosUuid=UUID)).status_code == 400
+    answer = await api.report(vmid=None, smbiosUuid=UUID)
+    assert answer.status_code == 400
+    assert "VMs 100 and 101 have the report's smbiosUuid" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("uuid", ["00000000-0000-0000-0000-000000000000", "F" * 32])

@@ -7,12 +7,22 @@ import msgspec
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from defib_api import examples, fleet_examples
+from defib_api import enrolment_examples, examples, fleet_examples
 from defib_api.app import dashboard_app
 from defib_api.ingest.explain import EXPECTED
 from defib_api.ingest.report import Report, decode
 from defib_api.openapi import as_text, operations
-from defib_api.schemas import failures, fleet, overview, past, probes, reports, resets, vms
+from defib_api.schemas import (
+    enrolment,
+    failures,
+    fleet,
+    overview,
+    past,
+    probes,
+    reports,
+    resets,
+    vms,
+)
 from support.running_api import RunningApi
 
 KEPT = Path(__file__).parents[2] / "api" / "openapi.json"
@@ -66,10 +76,11 @@ def test_operation_ids_are_unique() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 
-def test_both_ways_to_authenticate_are_described() -> None:
+def test_all_ways_to_authenticate_are_described() -> None:
     schemes = DOCUMENT["components"]["securitySchemes"]
     assert {(one["type"], one.get("name") or one["scheme"]) for one in schemes.values()} == {
         ("apiKey", "X-API-Key"),
+        ("apiKey", "X-Enrolment-Token"),
         ("http", "bearer"),
     }
     by_name = {operation["operationId"]: operation for _, _, operation in OPERATIONS}
@@ -123,6 +134,12 @@ def test_the_described_report_is_the_accepted_report() -> None:
         (past.Hold, fleet_examples.HOLD),
         (overview.System, fleet_examples.SYSTEM),
         (overview.Config, fleet_examples.CONFIG),
+        (enrolment.EnrolRequest, enrolment_examples.ENROL_REQUEST),
+        (enrolment.EnrolAnswer, enrolment_examples.ENROLLED),
+        (enrolment.EnrolmentToken, enrolment_examples.ENROLMENT),
+        (enrolment.EnrolmentTokenMade, enrolment_examples.ENROLMENT_MADE),
+        (enrolment.AgentToken, enrolment_examples.AGENT_TOKEN),
+        (enrolment.TokenRotated, enrolment_examples.ROTATED),
     ],
 )
 def test_an_example_is_what_its_model_says(

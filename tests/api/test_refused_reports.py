@@ -206,13 +206,15 @@ async def test_a_report_without_vmid_and_uuid_says_what_to_configure(
     assert "(its VMID) in the agent's configuration" in answer.json()["message"]
 
 
-async def test_a_report_without_vmid_and_with_an_unknown_uuid_says_so(
+async def test_a_report_without_vmid_and_with_an_unknown_uuid_is_sent_again_later(
     shared_api: RunningApi,
 ) -> None:
     uuid = "4c4c4544-0042-4b10-8057-b6c04f4d3432"
     answer = await shared_api.report(vmid=None, smbiosUuid=uuid)
-    assert answer.status_code == 400
-    assert "smbiosUuid belongs to no VM" in answer.json()["message"]
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    assert "is being looked up in Proxmox; send it again" in answer.json()["message"]
+    sought = "SELECT smbios_uuid::text, hostname, vmid FROM sought_machine"
+    assert await shared_api.sql(sought) == [(uuid, "web-server-01", None)]
 
 
 anything = st.recursive(

@@ -160,7 +160,7 @@ async def test_a_key_of_another_cluster_speaks_of_its_own_vms_only(stored: Store
         ({"vmid": 100, "cpuUsage": "lots"}, 100, None),
         ({"vmid": "100"}, 100, None),
         ({"smbiosUuid": UUID_TEXT.upper()}, None, UUID_TEXT),
-        ({"vmid": 100, "smbiosUuid": UUID_TEXT}, 100, None),
+        ({"vmid": 100, "smbiosUuid": UUID_TEXT}, 100, UUID_TEXT),
     ],
 )
 def test_a_broken_report_still_says_who_sent_it(

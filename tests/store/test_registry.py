@@ -114,13 +114,13 @@ async def test_all_identities_are_what_the_reports_said(stored: Stored) -> None:
 async def test_a_vm_is_found_by_its_uuid(stored: Stored) -> None:
     await stored.agent_vm(100, smbios_uuid=UUID)
     cluster_id = await stored.cluster_id()
-    assert await registry.vmid_of_uuid(stored.connection, cluster_id, UUID) == 100
-    assert await registry.vmid_of_uuid(stored.connection, cluster_id, UUID.upper()) == 100
-    assert await registry.vmid_of_uuid(stored.connection, cluster_id + 1, UUID) is None
+    assert await registry.vmids_of_uuid(stored.connection, cluster_id, UUID) == (100,)
+    assert await registry.vmids_of_uuid(stored.connection, cluster_id, UUID.upper()) == (100,)
+    assert await registry.vmids_of_uuid(stored.connection, cluster_id + 1, UUID) == ()
 
 
 async def test_a_uuid_that_two_vms_have_finds_neither(stored: Stored) -> None:
     await stored.agent_vm(100, smbios_uuid=UUID)
     await stored.agent_vm(101, smbios_uuid=UUID)
     cluster_id = await stored.cluster_id()
-    assert await registry.vmid_of_uuid(stored.connection, cluster_id, UUID) is None
+    assert await registry.vmids_of_uuid(stored.connection, cluster_id, UUID) == (100, 101)

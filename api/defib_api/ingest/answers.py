@@ -16,12 +16,13 @@ from defib_core.store.registry import NotRegistrable
 
 log = structlog.get_logger(__name__)
 
-AWAY_SECONDS, BUSY_SECONDS = 5, 2
+AWAY_SECONDS, BUSY_SECONDS, FIND_SECONDS = 5, 2, 15
 
 UNAUTHORIZED = ((b"www-authenticate", b'ApiKey realm="defib", header="X-API-Key"'),)
 NO_KEY = failure(
     401,
-    "the X-API-Key header is missing; send the agent key that `defib token create` printed",
+    "the X-API-Key header is missing; send the token the machine got when it enrolled, or the agent"
+    " key that `defib token create` printed",
     headers=UNAUTHORIZED,
 )
 WRONG_KEY = failure(
@@ -59,14 +60,30 @@ NOT_REGISTRABLE = failure(
     headers=retry_after(AWAY_SECONDS),
 )
 NOT_STORED = failure(500, "the report was not stored: the database refused its values; see the log")
-NO_VMID = (
-    "is missing, and the report's smbiosUuid belongs to no VM known to this cluster; set the VM's"
-    " number in Proxmox (its VMID) in the agent's configuration"
+NOT_FOUND_YET = failure(
+    503,
+    "the report was not stored: which VM has this smbiosUuid is being looked up in Proxmox; send it"
+    " again. If this stays, set the VM's number in Proxmox (vmid) in the agent's configuration",
+    headers=retry_after(FIND_SECONDS),
+)
+SHARED_OFF = failure(
+    403,
+    "shared agent keys are switched off here (DEFIB_SHARED_AGENT_KEYS): enrol this machine for a"
+    " token of its own",
 )
 NO_VMID_NO_UUID = (
     "is missing, and so is smbiosUuid; set the VM's number in Proxmox (its VMID) in the agent's"
     " configuration"
 )
+
+
+def several_vmids(vmids: tuple[int, ...]) -> str:
+    """Say that an SMBIOS UUID alone does not tell which VM it is."""
+    listed = " and ".join(str(vmid) for vmid in vmids)
+    return (
+        f"is missing, and VMs {listed} have the report's smbiosUuid; set the VM's number in Proxmox"
+        " (its VMID) in the agent's configuration"
+    )
 
 
 def invalid(errors: list[FieldError]) -> Answer:

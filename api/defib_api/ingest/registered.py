@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from defib_core.store import registry
+from defib_core.store import agent_tokens, registry
 from defib_core.store.registry import ReportedIdentity
 
 AT_ONCE = 4
@@ -96,20 +96,23 @@ class Registered:
         self._remember([(vm_id, said)])
         return vm_id
 
-    async def vmid_of(self, cluster_id: int, uuid: str) -> int | None:
-        """Find the VMID of the one VM with this SMBIOS UUID; None where there is none, or two."""
-        vmid, until = self._by_uuid.get((cluster_id, uuid), (None, 0.0))
-        if vmid is not None and until > self._monotonic():
-            return vmid
-        async with (
-            self._slow_way,
-            asyncio.timeout(REGISTER_SECONDS),
-            self._engine.connect() as asked,
-        ):
-            found = await registry.vmid_of_uuid(asked, cluster_id, uuid)
-        if found is not None:
-            self._by_uuid[cluster_id, uuid] = found, self._monotonic() + UUID_SECONDS
+    async def vmids_of(self, cluster_id: int, uuid: str, hostname: str) -> tuple[int, ...]:
+        """Find the VMs with this SMBIOS UUID; where there is none, have the operator look."""
+        vmid, until = self._by_uuid.get((cluster_id, uuid), (0, 0.0))
+        if until > self._monotonic():
+            return (vmid,)
+        async with self._slow_way, asyncio.timeout(REGISTER_SECONDS), self._engine.begin() as asked:
+            found = await registry.vmids_of_uuid(asked, cluster_id, uuid)
+            if not found:
+                await registry.seek(asked, cluster_id, uuid, hostname)
+        if len(found) == 1:
+            self._by_uuid[cluster_id, uuid] = found[0], self._monotonic() + UUID_SECONDS
         return found
+
+    async def bind(self, token_id: int, vm_id: int) -> None:
+        """Keep which VM a token is of, now that it is known."""
+        async with self._slow_way, asyncio.timeout(REGISTER_SECONDS), self._engine.begin() as made:
+            await agent_tokens.bind(made, token_id, vm_id)
 
     def _remember(self, vms: Iterable[tuple[int, ReportedIdentity]]) -> None:
         if len(self._known) > KNOWN_MOST:

@@ -20,7 +20,7 @@ from defib_api.ingest.report import NO_UUID, vmid_is_sane
 from defib_core.store import rejections as store
 from defib_core.store.clock import database_now
 from defib_core.store.failures import DATABASE_ERRORS, explain
-from defib_core.store.rejections import EVERY, Rejection
+from defib_core.store.rejections import EVERY, Rejection, Retired
 from defib_core.store.tokens import digest
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,7 @@ MOST = 20_000
 """VMs remembered in one process; what is beyond is dropped, the oldest first."""
 RETIRED_KEY = "its key was revoked or has expired"
 BY_STATUS: Mapping[int, str] = {
+    403: "a report came under a token that is not its own (403)",
     400: "a report could not be read (400)",
     429: "it sent more than could be taken (429)",
     500: "the database refused its values (500)",
@@ -50,7 +51,7 @@ _decoder = msgspec.json.Decoder(_Sender)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Which VM a report is from. Exactly one of `vmid` and `smbios_uuid` is set."""
+    """Which VM a report is from: `vmid`, `smbios_uuid` or both are set."""
 
     cluster_id: int
     vmid: int | None
@@ -63,16 +64,19 @@ def sender_of(cluster_id: int, body: bytes) -> Sender | None:
         said = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if said.vmid is not None:
-        sane = vmid_is_sane(said.vmid)
-        return Sender(cluster_id, int(str(said.vmid)), None) if sane else None
+    if said.vmid is not None and not vmid_is_sane(said.vmid):
+        return None
+    vmid = None if said.vmid is None else int(str(said.vmid))
+    uuid = _uuid(said.smbios_uuid)
+    return None if vmid is None and uuid is None else Sender(cluster_id, vmid, uuid)
+
+
+def _uuid(value: object) -> str | None:
     try:
-        uuid = UUID(said.smbios_uuid) if isinstance(said.smbios_uuid, str) else None
+        uuid = UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    if uuid is None or uuid in NO_UUID:
-        return None
-    return Sender(cluster_id, None, str(uuid))
+    return None if uuid is None or uuid in NO_UUID else str(uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +96,25 @@ class Rejections:
         self._monotonic = monotonic
         self._waiting: dict[Sender, _Noted] = {}
         self._written: dict[Sender, float] = {}
-        self._retired: Mapping[bytes, int] = {}
+        self._retired: Mapping[bytes, Retired] = {}
 
-    def cluster_of_retired(self, key: bytes) -> int | None:
-        """Say which cluster a revoked or expired agent's key was for; None for every other."""
+    def retired(self, key: bytes) -> Retired | None:
+        """Say whose a revoked or expired agent's key was; None for every other."""
         return self._retired.get(digest(key))
 
-    def note(self, cluster_id: int, body: bytes, reason: str) -> None:
-        """Keep that a report was not taken, if it says which VM it is from."""
+    def note(self, cluster_id: int, body: bytes, reason: str, vmid: int | None = None) -> None:
+        """Keep that a report was not taken, if it says which VM it is from.
+
+        `vmid` is that of the key's own VM: such a key says so of no other, whatever the body says.
+        """
         sender = sender_of(cluster_id, body)
-        if sender is None:
-            return
+        if vmid is not None:
+            uuid = sender.smbios_uuid if sender is not None else None
+            sender = Sender(cluster_id, vmid, uuid)
+        if sender is not None:
+            self._keep(sender, reason)
+
+    def _keep(self, sender: Sender, reason: str) -> None:
         now = self._monotonic()
         if now - self._written.get(sender, float("-inf")) < EVERY.total_seconds():
             return

@@ -8,30 +8,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from defib_api.answers import Answer
 from defib_api.ingest import answers
 from defib_api.ingest.backlog import Outcome
+from defib_api.ingest.belonging import Refused, identity_of
 from defib_api.ingest.body import TOO_LARGE, ClientGone, TooLarge, read_body, send_and_linger
-from defib_api.ingest.explain import FieldError, explain
+from defib_api.ingest.explain import explain
 from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
-from defib_api.ingest.report import Malformed, Report, agent_time_of, decode, uuid_of, whole
+from defib_api.ingest.report import Malformed, Report, agent_time_of, decode, whole
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
 from defib_core.store.heartbeats import Heartbeat
-from defib_core.store.registry import ReportedIdentity
 from defib_core.store.tokens import KnownToken, TokenKind
 
 PATH = "/api/health/report"
 KEY_HEADER = b"x-api-key"
 DEFAULT_STATUS = "running"
+FORBIDDEN = 403
 
 JSON_TYPE, UTF_8 = b"application/json", frozenset({b"charset=utf-8", b'charset="utf-8"'})
-
-
-class Refused(Exception):
-    """The report is answered with something other than a 200."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
 
 
 class IngestFirst:
@@ -44,12 +37,15 @@ class IngestFirst:
         known: Registered,
         writer: Writer,
         rejections: Rejections,
+        *,
+        shared_keys: bool = True,
     ) -> None:
         self._app = app
         self._keys = keys
         self._known = known
         self._writer = writer
         self._rejections = rejections
+        self._shared_keys = shared_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,7 +82,9 @@ class IngestFirst:
         except Exception as error:  # noqa: BLE001 - all of it is answered, and all of it is alive
             answer = answers.answer_to(error)
         if answer.status in BY_STATUS and token.cluster_id is not None:
-            self._rejections.note(token.cluster_id, body, BY_STATUS[answer.status])
+            # Under another VM's token the report's own word says whose sign of life it is.
+            vmid = token.bound.vmid if token.bound and answer.status != FORBIDDEN else None
+            self._rejections.note(token.cluster_id, body, BY_STATUS[answer.status], vmid)
         return answer
 
     async def _authenticate(self, scope: Scope, receive: Receive) -> KnownToken:
@@ -100,9 +98,10 @@ class IngestFirst:
             raise Refused(answers.NO_KEY)
         token = await self._keys.find(key)
         if token is None:
-            cluster_id = self._rejections.cluster_of_retired(key)
-            if cluster_id is not None:
-                self._rejections.note(cluster_id, await read_body(scope, receive), RETIRED_KEY)
+            was = self._rejections.retired(key)
+            if was is not None:
+                body = await read_body(scope, receive)
+                self._rejections.note(was.cluster_id, body, RETIRED_KEY, was.vmid)
             raise Refused(answers.WRONG_KEY)
         if token.kind is not TokenKind.AGENT:
             raise Refused(answers.NOT_AN_AGENT_KEY)
@@ -115,33 +114,18 @@ class IngestFirst:
             report = decode(body)
         except Malformed:
             return answers.invalid(explain(body))
-        assert token.cluster_id is not None
-        said = await self._identity(token.cluster_id, report)
+        if token.bound is None and not self._shared_keys:
+            raise Refused(answers.SHARED_OFF)
+        said = await identity_of(self._known, token, report)
         vm_id = await self._known.vm_id_of(said)
+        if token.bound is not None and token.bound.vmid is None:
+            await self._known.bind(token.bound.token_id, vm_id)
         outcome = await self._writer.store(_heartbeat(vm_id, report))
         if outcome is Outcome.MISSING:
             # Somebody removed the VM since this process learnt of it.
             vm_id = await self._known.register(said)
             outcome = await self._writer.store(_heartbeat(vm_id, report))
         return answers.answer_of(outcome, report.hostname)
-
-    async def _identity(self, cluster_id: int, report: Report) -> ReportedIdentity:
-        uuid = uuid_of(report)
-        vmid = report.vmid
-        if vmid is None:
-            if uuid is None:
-                raise Refused(answers.invalid([FieldError("vmid", answers.NO_VMID_NO_UUID)]))
-            vmid = await self._known.vmid_of(cluster_id, uuid)
-            if vmid is None:
-                raise Refused(answers.invalid([FieldError("vmid", answers.NO_VMID)]))
-        return ReportedIdentity(
-            cluster_id=cluster_id,
-            vmid=int(vmid),
-            hostname=report.hostname,
-            node=report.node or None,
-            smbios_uuid=uuid,
-            agent_version=report.agent_version,
-        )
 
 
 def _is_json(content_type: bytes) -> bool:

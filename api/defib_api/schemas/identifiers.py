@@ -1,4 +1,4 @@
-"""The ids the API shows: `vm_123`, `reset_45`, `maintenance_6`, `audit_78`.
+"""The ids the API shows: `vm_123`, `reset_45`, `maintenance_6`, `audit_78`, `enrolment_9`.
 
 What does not look so belongs to nothing.
 """
@@ -8,6 +8,9 @@ import re
 VM_ID = re.compile(r"\Avm_([1-9][0-9]{0,17})\Z")
 RESET_ID = re.compile(r"\Areset_([1-9][0-9]{0,17})\Z")
 WINDOW_ID = re.compile(r"\Amaintenance_([1-9][0-9]{0,17})\Z")
+ENROLMENT_ID = re.compile(r"\Aenrolment_([1-9][0-9]{0,8})\Z")
+AGENT_TOKEN_ID = re.compile(r"\Aagent_token_([1-9][0-9]{0,8})\Z")
+API_TOKEN_ID = re.compile(r"\Aapi_token_([1-9][0-9]{0,8})\Z")
 AUDIT_ID = re.compile(r"\Aaudit_([1-9][0-9]{0,17})\Z")
 
 
@@ -29,6 +32,21 @@ def window_id_text(window_id: int) -> str:
 def audit_id_text(line_id: int) -> str:
     """Write the id of a line of the audit log."""
     return f"audit_{line_id}"
+
+
+def enrolment_id_text(token_id: int) -> str:
+    """Write the id of an enrolment token."""
+    return f"enrolment_{token_id}"
+
+
+def agent_token_id_text(token_id: int) -> str:
+    """Write the id of the token of a single VM."""
+    return f"agent_token_{token_id}"
+
+
+def api_token_id_text(token_id: int) -> str:
+    """Write the id of a shared agent's key."""
+    return f"api_token_{token_id}"
 
 
 def read_id(pattern: re.Pattern[str], text: str) -> int | None:

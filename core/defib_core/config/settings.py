@@ -89,6 +89,8 @@ class ApiSettings(Settings):
     )
     """How agents reach this API, such as `https://defib.example.com`; the address that was asked
     for the installer otherwise."""
+    shared_agent_keys: bool = True
+    """false: reports under a key that is not a single VM's are refused."""
 
 
 class OperatorSettings(Settings):

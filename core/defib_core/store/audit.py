@@ -38,6 +38,11 @@ class Deed(StrEnum):
     END_GLOBAL_STOP = "EndGlobalStop"
     CLEAR = "Clear"
     RESET = "Reset"
+    MAKE_ENROLMENT = "CreateEnrolmentToken"
+    END_ENROLMENT = "RevokeEnrolmentToken"
+    ENROL = "Enrol"
+    ROTATE_KEY = "RotateToken"
+    REVOKE_KEY = "RevokeToken"
 
 
 @dataclass(frozen=True, slots=True)

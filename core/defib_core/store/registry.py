@@ -64,9 +64,27 @@ FROM vm v JOIN vm_state s ON s.vm_id = v.id
 """)
 
 FIND_BY_UUID = text("""
-SELECT vmid FROM vm
-WHERE cluster_id = :cluster_id AND coalesce(pinned_uuid, smbios_uuid) = :smbios_uuid
-ORDER BY tombstoned_at IS NOT NULL, id LIMIT 2
+WITH known AS (
+    SELECT vmid FROM vm
+    WHERE cluster_id = :cluster_id
+      AND coalesce(pinned_uuid, smbios_uuid) = CAST(:smbios_uuid AS uuid)
+    ORDER BY tombstoned_at IS NOT NULL, id LIMIT 2
+)
+SELECT vmid FROM known
+UNION ALL
+SELECT vmid FROM sought_machine
+WHERE cluster_id = :cluster_id AND smbios_uuid = CAST(:smbios_uuid AS uuid)
+  AND vmid IS NOT NULL AND NOT EXISTS (SELECT FROM known)
+""")
+
+SOUGHT_MOST = 1_000
+"""Machines of a cluster that are looked for at a time: one key must not fill the table."""
+SEEK = text("""
+INSERT INTO sought_machine (cluster_id, smbios_uuid, hostname, sought_at)
+SELECT :cluster_id, CAST(:smbios_uuid AS uuid), :hostname, defib_now()
+WHERE (SELECT count(*) FROM sought_machine WHERE cluster_id = :cluster_id AND vmid IS NULL) < :most
+ON CONFLICT (cluster_id, smbios_uuid) DO UPDATE
+SET sought_at = excluded.sought_at, hostname = excluded.hostname
 """)
 
 
@@ -118,9 +136,18 @@ async def all_identities(connection: AsyncConnection) -> list[tuple[int, Reporte
     ]
 
 
-async def vmid_of_uuid(connection: AsyncConnection, cluster_id: int, uuid: str) -> int | None:
-    """Find the one VM of the cluster with this SMBIOS UUID; None where there is none, or two."""
-    found = (
-        await connection.execute(FIND_BY_UUID, {"cluster_id": cluster_id, "smbios_uuid": uuid})
-    ).all()
-    return int(found[0].vmid) if len(found) == 1 else None
+async def vmids_of_uuid(connection: AsyncConnection, cluster_id: int, uuid: str) -> tuple[int, ...]:
+    """Find the VMs of the cluster with this SMBIOS UUID; of more than two, two."""
+    bound = {"cluster_id": cluster_id, "smbios_uuid": uuid}
+    return tuple(row.vmid for row in await connection.execute(FIND_BY_UUID, bound))
+
+
+async def seek(connection: AsyncConnection, cluster_id: int, uuid: str, hostname: str) -> None:
+    """Ask the operator to find the VM with this SMBIOS UUID in Proxmox."""
+    bound = {
+        "cluster_id": cluster_id,
+        "smbios_uuid": uuid,
+        "hostname": hostname,
+        "most": SOUGHT_MOST,
+    }
+    await connection.execute(SEEK, bound)

@@ -22,9 +22,17 @@ class Rejection:
     cluster_id: int
     vmid: int | None
     smbios_uuid: str | None
-    """Says which VM where the report has no vmid."""
+    """Says which VM where the report has no vmid; where it has, it must not contradict the pin."""
     reason: str
     age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """Whose a revoked or expired key was; `vmid` is None for a shared key."""
+
+    cluster_id: int
+    vmid: int | None
 
 
 ONE = text("""
@@ -39,7 +47,7 @@ FROM unnest(
     CAST(:reasons AS text[]), CAST(:ages AS interval[])
 ) AS r(cluster_id, vmid, uuid, reason, age)
 JOIN vm v ON v.cluster_id = r.cluster_id
-    AND (v.vmid = r.vmid
+    AND ((v.vmid = r.vmid AND (r.uuid IS NULL OR v.pinned_uuid IS NULL OR v.pinned_uuid = r.uuid))
          OR (r.vmid IS NULL AND coalesce(v.pinned_uuid, v.smbios_uuid) = r.uuid))
 ORDER BY v.id, r.age
 ON CONFLICT (vm_id) DO UPDATE SET at = excluded.at, reason = excluded.reason
@@ -47,8 +55,11 @@ WHERE report_rejection.at <= excluded.at - CAST(:every AS interval)
    OR report_rejection.at > :now
 """)
 RETIRED = text("""
-SELECT sha256, cluster_id FROM api_token
+SELECT sha256, cluster_id, NULL::int AS vmid FROM api_token
 WHERE kind = 'agent' AND (revoked_at IS NOT NULL OR expires_at <= defib_now())
+UNION ALL
+SELECT t.sha256, t.cluster_id, v.vmid FROM agent_token t LEFT JOIN vm v ON v.id = t.vm_id
+WHERE t.revoked_at IS NOT NULL OR t.expires_at <= defib_now()
 """)
 
 
@@ -75,6 +86,7 @@ async def record_rejections(
     await connection.execute(MANY, bound)
 
 
-async def retired_agent_keys(connection: AsyncConnection) -> Mapping[bytes, int]:
-    """Read the digests of agents' keys that were revoked or have expired, with their clusters."""
-    return {bytes(row.sha256): row.cluster_id for row in await connection.execute(RETIRED)}
+async def retired_agent_keys(connection: AsyncConnection) -> Mapping[bytes, Retired]:
+    """Read the digests of agents' keys that were revoked or have expired, and whose they were."""
+    rows = await connection.execute(RETIRED)
+    return {bytes(row.sha256): Retired(row.cluster_id, row.vmid) for row in rows}

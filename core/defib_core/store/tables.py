@@ -576,3 +576,5 @@ operator_health = Table(
     CheckConstraint("singleton", name="one_row"),
     comment="When the operator last swept and last heard from the Kubernetes API.",
 )
+
+from defib_core.store import tables_identity  # noqa: E402, F401 - adds its tables

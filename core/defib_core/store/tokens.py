@@ -20,6 +20,19 @@ class TokenKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class BoundTo:
+    """The one machine that an agent's token stands for."""
+
+    token_id: int
+    hostname: str
+    vmid: int | None
+    """None until Proxmox has shown which VM has this SMBIOS UUID."""
+    node: str | None
+    smbios_uuid: str | None
+    """What the machine said when it enrolled, else what Proxmox has pinned."""
+
+
+@dataclass(frozen=True, slots=True)
 class KnownToken:
     """A token that is neither revoked nor expired."""
 
@@ -27,6 +40,8 @@ class KnownToken:
     kind: TokenKind
     name: str
     cluster_id: int | None
+    bound: BoundTo | None = None
+    """None for a shared agent's key, which reports for all VMs of its cluster."""
 
 
 class UnknownCluster(Exception):
@@ -41,6 +56,12 @@ FIND_CLUSTER = text("SELECT id FROM proxmox_cluster WHERE namespace = :namespace
 LOAD = text("""
 SELECT sha256, id, kind, name, cluster_id FROM api_token
 WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > defib_now())
+""")
+LOAD_BOUND = text("""
+SELECT t.sha256, t.id, t.cluster_id, coalesce(v.hostname, t.hostname) AS hostname, v.vmid, v.node,
+    coalesce(t.smbios_uuid, v.pinned_uuid)::text AS smbios_uuid
+FROM agent_token t LEFT JOIN vm v ON v.id = t.vm_id
+WHERE t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > defib_now())
 """)
 
 
@@ -83,8 +104,12 @@ async def cluster_id_of(connection: AsyncConnection, namespace: str, name: str) 
 
 async def load(connection: AsyncConnection) -> dict[bytes, KnownToken]:
     """Load all tokens in force, by digest."""
-    rows = await connection.execute(LOAD)
-    return {
+    known = {
         bytes(row.sha256): KnownToken(row.id, TokenKind(row.kind), row.name, row.cluster_id)
-        for row in rows
+        for row in await connection.execute(LOAD)
     }
+    for row in await connection.execute(LOAD_BOUND):
+        bound = BoundTo(row.id, row.hostname, row.vmid, row.node, row.smbios_uuid)
+        token = KnownToken(row.id, TokenKind.AGENT, row.hostname, row.cluster_id, bound)
+        known[bytes(row.sha256)] = token
+    return known

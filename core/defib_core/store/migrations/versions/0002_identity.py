@@ -1,0 +1,24 @@
+"""Who may report: enrolment tokens, tokens of single VMs, machines known by SMBIOS UUID alone.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add tables; a replica of the version before does not know the tokens in them (401)."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    """Go back by restoring a backup."""
+    raise NotImplementedError("drop the database instead, or restore a backup")

@@ -1,15 +1,15 @@
 """Who may report: enrolment tokens, tokens of single VMs, machines known by SMBIOS UUID alone.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: 0003
+Revises: 0002
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 

@@ -1,15 +1,15 @@
 """Who may report: enrolment tokens, tokens of single VMs, machines known by SMBIOS UUID alone.
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 0004
+Revises: 0003
 """
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

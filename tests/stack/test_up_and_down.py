@@ -20,12 +20,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from defib_cli.dev_commands import app
-from defib_dev.components import control_plane
+from defib_dev.components import control_plane, dashboard, node
 from defib_dev.components.cache import Report
 from defib_dev.components.control_plane import ControlPlanePrograms
 from defib_dev.components.errors import (
     BuildError,
     ComponentError,
+    MissingComponentError,
     NotReadyError,
     PortInUseError,
 )
@@ -49,13 +50,13 @@ EVERYTHING = {
     "valkey",
     "proxmox-sim",
     "api",
-    "dashboard",
     "fleet",
     "etcd",
     "kube-apiserver",
     "operator",
     "story",
 }
+CHECKOUT = dashboard.of_checkout
 DEMO_ONLY = {"fleet", "story"}
 
 
@@ -99,6 +100,7 @@ class Stack:
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_PROGRAM", (sys.executable, str(STAND_IN)))
+    monkeypatch.setattr(dashboard, "of_checkout", lambda: None)
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ def test_what_needs_no_control_plane_serves_while_that_is_still_built(
 
     def build(report: Report, cancelled: Callable[[], bool]) -> ControlPlanePrograms:
         report("kube-apiserver: 1 of at most 2 packages")
-        eventually(lambda: answers(api), what="the API serves before the build ends")
+        eventually(lambda: answers(api), what="the API serves meanwhile", deadline_seconds=60)
         seen.set()
         return found
 
@@ -293,6 +295,34 @@ def test_a_failure_elsewhere_ends_the_build(stack: Stack, monkeypatch: pytest.Mo
     with pytest.raises(ComponentError, match="no schema"):
         stack.up()
     assert ended.is_set()
+
+
+def test_the_page_is_built_served_and_announced(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard, "of_checkout", CHECKOUT)
+    state = stack.up()
+
+    assert stack.running() == EVERYTHING | {"dashboard"}
+    page = httpx.get(stack.view["dashboard"], trust_env=False)
+    assert "<title>Defib</title>" in page.text
+    behind = httpx.get(stack.view["dashboard"] + "/api/status", trust_env=False)
+    assert behind.json() == {"vms": {"total": 1}}
+    assert describe.dashboard(stack.folder, state).startswith(stack.view["dashboard"] + " (sign in")
+
+
+def test_without_a_node_all_but_the_page_is_up(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> node.Node:
+        raise MissingComponentError("Node", looked_in=("here",), remedy="install it")
+
+    monkeypatch.setattr(dashboard, "of_checkout", CHECKOUT)
+    monkeypatch.setattr(node, "find", missing)
+    state = stack.up()
+
+    assert stack.running() == EVERYTHING
+    assert describe.dashboard(stack.folder, state) == "none, see above"
 
 
 def test_status_prints_exactly_what_other_programs_rely_on(stack: Stack) -> None:

@@ -18,6 +18,7 @@ from defib_api.routes import (
     audit,
     controls,
     enrolment,
+    events,
     explain,
     fleet,
     global_stop,
@@ -92,6 +93,7 @@ def _add_routes(app: FastAPI) -> None:
     for shown in (
         status,
         fleet,
+        events,
         overview,
         vms,
         past,

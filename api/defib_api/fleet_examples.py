@@ -105,3 +105,13 @@ CONFIG: dict[str, Any] = {
     "inForceSince": "2024-01-01T09:00:00Z",
     "vms": 10,
 }
+EVENTS = (
+    "event: snapshot\nid: 4711\n"
+    'data: {"version":4711,"vms":{"total":2,"healthy":2,"warning":0,"down":0,"unknown":0,'
+    '"resetFailed":0}}\n\n'
+    "event: change\nid: 4712\n"
+    'data: {"changes":[{"id":"vm_123","hostname":"web-server-01","node":"pve-node-1",'
+    '"state":"down","health":"down","resetPending":false,"at":"2024-01-01T12:00:00Z",'
+    '"reason":"HeartbeatMissing"}],"vms":{"total":2,"healthy":1,"warning":0,"down":1,"unknown":0,'
+    '"resetFailed":0}}\n\n'
+)

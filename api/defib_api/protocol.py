@@ -1,10 +1,13 @@
 """Uvicorn's HTTP protocol with the two limits it lacks: time and size of the request's head.
 
-Also cancels the keep-alive timer of a connection that was reset, which uvicorn 0.54 leaves to run
+It also tells answers without an end that the server stops, and lets them cut a reader off. And it
+cancels the keep-alive timer of a connection that was reset, which uvicorn 0.54 leaves to run
 out, holding the whole request in memory.
 """
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,6 +17,20 @@ HEAD_BYTES = 32 * 1024
 TOO_LONG = "The request's headers are too large."
 
 
+CONNECTION = "defib.connection"
+"""The extension of the scope under which a request finds its Connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What an answer without an end has to know of its connection."""
+
+    stopping: asyncio.Event
+    """The server stops: come to an end."""
+    cut: Callable[[], None]
+    """Close it without waiting for what the reader does not take."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """Closes connections whose head comes too slowly or is too long."""
 
@@ -21,6 +38,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._stopping = asyncio.Event()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect the first head."""
@@ -46,6 +64,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Expect the next head on a kept connection."""
         super().on_message_begin()
+        extensions: dict[str, Any] = {CONNECTION: Connection(self._stopping, self.transport.abort)}
+        self.scope["extensions"] = extensions
         if self._head_timer is None:
             self._expect_head()
 
@@ -53,6 +73,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._head_is_there()
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        """Tell an answer that goes on that the server stops."""
+        self._stopping.set()
+        super().shutdown()
 
     def _expect_head(self) -> None:
         self._head_bytes = 0

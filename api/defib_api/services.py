@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from defib_api.attempts import FailedAttempts
 from defib_api.cache import ReadCache
+from defib_api.events.feed import Feed
 from defib_api.housekeeping import Housekeeping
 from defib_api.ingest.backlog import Backlog
 from defib_api.ingest.prover import Prover
@@ -44,6 +45,7 @@ class Services:
     rejections: Rejections
     cache: ReadCache
     snapshots: Snapshots
+    feed: Feed
     house: Housekeeping
     failures: FailedAttempts
 
@@ -60,6 +62,7 @@ class Services:
             asyncio.create_task(keep_running("keys", self.keys.keep_fresh)),
             asyncio.create_task(keep_running("housekeeping", self.house.run)),
             asyncio.create_task(keep_running("rejections", self.rejections.run)),
+            asyncio.create_task(keep_running("events", self.feed.run)),
         ]
         writing = asyncio.create_task(keep_running("writer", self.writer.run))
         try:
@@ -81,6 +84,8 @@ def make_services(settings: ApiSettings) -> Services:
     engine = make_engine(url, application="defib-api", pool_size=POOL_SIZE)
     known = Registered(engine)
     backlog = Backlog()
+    reading = partial(_reading, engine)
+    feed = Feed(reading)
     cache = ReadCache(
         None if redis_url is None else redis_url.get_secret_value(),
         scope=f"{_place_of(url)}/{settings.namespace}",
@@ -98,8 +103,9 @@ def make_services(settings: ApiSettings) -> Services:
         rejections=Rejections(engine),
         cache=cache,
         snapshots=Snapshots(
-            partial(_reading, engine), cache, settings.namespace, waiting=backlog.__len__
+            reading, cache, settings.namespace, waiting=backlog.__len__, version=feed.look
         ),
+        feed=feed,
         house=Housekeeping(engine, known, settings.namespace),
         failures=FailedAttempts(),
     )

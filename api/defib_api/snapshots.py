@@ -5,7 +5,7 @@ Kept in this process; the two answers of the contract also in Redis, for the oth
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
+from importlib.metadata import version as version_of
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -39,14 +39,21 @@ class Snapshots:
     """Every answer that is prepared."""
 
     def __init__(
-        self, reading: Reading, cache: ReadCache, namespace: str, waiting: Callable[[], int]
+        self,
+        reading: Reading,
+        cache: ReadCache,
+        namespace: str,
+        *,
+        waiting: Callable[[], int],
+        version: Callable[[], Awaitable[int]],
     ) -> None:
+        """`waiting`: reports about to be stored. `version`: up to which change all is there."""
         self._reading = reading
         self._cache = cache
         self._namespace = namespace
         self._waiting = waiting
         self._pages: OrderedDict[PageWanted, Fresh[Prepared]] = OrderedDict()
-        self.view = FleetView(reading, self._version)
+        self.view = FleetView(reading, version)
         self.vms = Fresh(self._shared(VMS, vm_rows.all_rows))
         self.status = Fresh(self._shared(STATUS, self._status))
         self.fleet = Fresh(self._fleet)
@@ -108,7 +115,7 @@ class Snapshots:
         seen = await overview.overview(connection, self._namespace, now)
         shown = System.from_overview(
             seen,
-            version=version("defib"),
+            version=version_of("defib"),
             redis=await self._redis(),
             reports_waiting=self._waiting(),
         )
@@ -118,10 +125,6 @@ class Snapshots:
         if not self._cache.is_configured:
             return CheckStatus.OFF
         return CheckStatus.OK if await self._cache.check() is None else CheckStatus.DEGRADED
-
-    async def _version(self) -> int:
-        async with self._reading() as connection:
-            return await reads.last_change(connection)
 
 
 async def _write_nodes(connection: AsyncConnection) -> bytes:

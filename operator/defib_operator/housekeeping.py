@@ -1,4 +1,4 @@
-"""Keeps the history in order: partitions ahead, rollups behind, old pieces dropped."""
+"""Keeps the history in order: partitions ahead, rollups behind, old pieces and changes dropped."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from defib_core.store import partitions, rollups
+from defib_core.store import changes, partitions, rollups
 from defib_core.store.clock import database_now
 from defib_operator.leadership import Leadership
 
@@ -23,7 +23,7 @@ class Housekeeping:
     leadership: Leadership
 
     async def keep_house(self) -> None:
-        """Make and drop partitions, and roll up what is due."""
+        """Make and drop partitions, roll up what is due, and drop old changes."""
         if not self.leadership.leads:
             return
         async with self.engine.begin() as connection:
@@ -35,3 +35,5 @@ class Housekeeping:
                 rows = await rollups.roll_up(connection, rollup, await database_now(connection))
             if rows:
                 log.debug("rolled_up", into=rollup.target, rows=rows)
+        async with self.engine.begin() as connection:
+            await changes.prune(connection, await database_now(connection))

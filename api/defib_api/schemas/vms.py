@@ -1,5 +1,6 @@
 """A VM, its history, and the fleet's counts, as the API shows them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 
@@ -90,6 +91,18 @@ class Counts(ApiModel):
     unknown: int
     reset_failed: int
 
+    @classmethod
+    def from_states(cls, by: Mapping[State, int]) -> Self:
+        """Show how many VMs there are in each state."""
+        return cls(
+            total=sum(by.values()),
+            healthy=by[State.HEALTHY],
+            warning=by[State.WARNING],
+            down=by[State.DOWN] + by[State.RESET_FAILED],
+            unknown=by[State.UNKNOWN],
+            reset_failed=by[State.RESET_FAILED],
+        )
+
 
 class ConfigInForce(ApiModel):
     """What the SystemConfig `default` says."""
@@ -110,17 +123,9 @@ class Status(ApiModel):
     @classmethod
     def from_counts(cls, counts: FleetCounts, now: datetime) -> Self:
         """Show the counts, read at `now`."""
-        by = counts.by_state
         return cls(
             timestamp=now,
-            vms=Counts(
-                total=sum(by.values()),
-                healthy=by[State.HEALTHY],
-                warning=by[State.WARNING],
-                down=by[State.DOWN] + by[State.RESET_FAILED],
-                unknown=by[State.UNKNOWN],
-                reset_failed=by[State.RESET_FAILED],
-            ),
+            vms=Counts.from_states(counts.by_state),
             config=ConfigInForce.model_validate(counts.config),
         )
 

@@ -99,7 +99,6 @@ RESETS = text(RESET_COLUMNS + "WHERE vm_id = :vm_id ORDER BY id DESC LIMIT :limi
 ONE_RESET = text(RESET_COLUMNS + "WHERE id = :intent_id")
 
 COUNTS = text("SELECT state, count(*) AS vms FROM vm_state GROUP BY state")
-LAST_CHANGE = text("SELECT coalesce(max(id), 0) FROM vm_transition")
 CONFIG = text("SELECT spec FROM system_config WHERE namespace = :namespace AND name = 'default'")
 
 
@@ -123,14 +122,14 @@ async def one_reset(connection: AsyncConnection, intent_id: int) -> ResetView | 
 
 async def fleet_counts(connection: AsyncConnection, namespace: str) -> FleetCounts:
     """Count the VMs by state, and read the default SystemConfig of the namespace."""
-    counted = {State(row.state): row.vms for row in await connection.execute(COUNTS)}
     spec = (await connection.execute(CONFIG, {"namespace": namespace})).scalar_one()
-    return FleetCounts({state: counted.get(state, 0) for state in State}, spec)
+    return FleetCounts(await state_counts(connection), spec)
 
 
-async def last_change(connection: AsyncConnection) -> int:
-    """Read the number of the last change of a state."""
-    return int((await connection.execute(LAST_CHANGE)).scalar_one())
+async def state_counts(connection: AsyncConnection) -> Mapping[State, int]:
+    """Count the VMs by state."""
+    counted = {State(row.state): row.vms for row in await connection.execute(COUNTS)}
+    return {state: counted.get(state, 0) for state in State}
 
 
 def _vm(row: Row[Any]) -> VmView:

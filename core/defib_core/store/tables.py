@@ -476,6 +476,15 @@ status_outbox = Table(
     comment="VMs whose custom resource's status is to be written again. Filled by triggers.",
 )
 
+fleet_change = Table(
+    "fleet_change",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("vm_id", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False, server_default=NOW),
+    comment="Which VM changed, numbered: what /api/events tells. Kept for an hour.",
+)
+
 vm_projection = Table(
     "vm_projection",
     metadata,

@@ -1,0 +1,1 @@
+"""Server-Sent Events: what changed in the fleet, told to who listens."""

@@ -3,14 +3,14 @@
 The triggers that queue a status write them too, so that no writer can forget them. Safe while
 replicas of the version before run: they do not know the table.
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 0005
+Revises: 0004
 """
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

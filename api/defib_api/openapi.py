@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 NEVER = "422"
+JSON = "application/json"
 UNUSED = ("HTTPValidationError", "ValidationError")
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 
@@ -36,6 +37,14 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
                 yield path, method, operation
 
 
+def _failures_are_json(operation: dict[str, Any]) -> None:
+    """FastAPI says that failures have the form of the success, which may be a stream."""
+    for status, answer in operation["responses"].items():
+        if status >= "4" and len(answer.get("content", {})) > 1:
+            parts = answer["content"].values()
+            answer["content"] = {JSON: {key: part[key] for part in parts for key in part}}
+
+
 def _describe(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
@@ -48,6 +57,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     )
     for _, _, operation in operations(document):
         operation["responses"].pop(NEVER, None)
+        _failures_are_json(operation)
     for name in UNUSED:
         document["components"]["schemas"].pop(name, None)
     return document

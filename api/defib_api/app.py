@@ -26,9 +26,11 @@ from defib_api.routes import (
     maintenance,
     overview,
     past,
+    personal_tokens,
     probes,
     report,
     resets,
+    session,
     status,
     vms,
 )
@@ -43,6 +45,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "Controls", "description": "What people set, each audited: pauses, windows, stops."},
     {"name": "Agents", "description": "Installing agents."},
     {"name": "Tokens", "description": "Who may report: enrolment and tokens of agents."},
+    {"name": "People", "description": "Who is signed in, and tokens with a role and an end."},
     {"name": "Probes", "description": "For Kubernetes, load balancers and people."},
 ]
 
@@ -90,6 +93,7 @@ def dashboard_app(services: Services | None) -> FastAPI:
 def _add_routes(app: FastAPI) -> None:
     app.include_router(report.router)
     app.include_router(enrolment.router)
+    app.include_router(session.begin)
     for shown in (
         status,
         fleet,
@@ -105,6 +109,8 @@ def _add_routes(app: FastAPI) -> None:
         audit,
         install,
         agent_tokens,
+        session,
+        personal_tokens,
     ):
         app.include_router(shown.router, dependencies=[Depends(principal_of)])
     app.include_router(probes.router)

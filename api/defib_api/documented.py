@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from defib_api import examples
+from defib_api import examples, people_examples
 from defib_api.schemas.failures import Broken, Conflict, Failure, Invalid
 from defib_api.schemas.resets import ResetUnderWay
 
@@ -14,6 +14,7 @@ ALWAYS = (500,)
 FAILURES: dict[int, tuple[str, type, Any]] = {
     400: ("A field is wrong; each one is listed.", Invalid, examples.INVALID),
     401: ("No valid key or token.", Failure, examples.NOT_SIGNED_IN),
+    403: ("The role does not reach.", Failure, people_examples.LACKING),
     404: ("There is no such thing.", Failure, examples.NO_VM),
     408: ("The body did not come in time.", Failure, examples.TOO_SLOW),
     409: ("The reset was not sent; `reason` says why.", Conflict, examples.HELD),

@@ -51,6 +51,11 @@ class KeyTable:
             raise KeysUnknown
         return self._tokens.get(sha256)
 
+    def forget(self, key: bytes) -> None:
+        """Stop knowing a key that this process has just ended."""
+        gone = digest(key)
+        self._tokens = {sha256: one for sha256, one in self._tokens.items() if sha256 != gone}
+
     async def keep_fresh(self) -> None:
         """Load the table every few seconds, for ever."""
         while True:

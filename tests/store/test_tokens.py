@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from defib_core.domain.roles import Role
 from defib_core.store import tokens
 from defib_core.store.tokens import KnownToken, TokenKind, UnknownCluster
 from support.stored import MINUTE, SECOND, Stored
@@ -26,7 +27,8 @@ async def test_a_token_is_known_by_its_digest_alone(stored: Stored, kind: TokenK
     known = await tokens.load(stored.connection)
     found = known[hashlib.sha256(token.encode()).digest()]
     cluster_id = await stored.cluster_id() if kind is TokenKind.AGENT else None
-    assert found == KnownToken(found.id, kind, "ann's", cluster_id)
+    role = Role.ADMINISTRATOR if kind is TokenKind.ADMIN else None
+    assert found == KnownToken(found.id, kind, "ann's", cluster_id, role=role)
     secret = token.rpartition("_")[2]
     stored_text = await stored.value("SELECT api_token::text FROM api_token")
     assert secret not in stored_text

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Request, Security
 from fastapi.security import APIKeyHeader
 
 from defib_api import enrolment_examples as examples
+from defib_api.auth import address_of
 from defib_api.documented import Responses, documented
 from defib_api.errors import ApiError
 from defib_api.routes.found import ServicesOf
@@ -68,15 +69,11 @@ async def enroll(
 
     A machine that enrols again (with the same smbiosUuid) gets a new token, and its old one ends.
     """
-    address = request.client.host if request.client is not None else ""
-    wait = services.failures.wait(address)
-    if wait:
-        raise ApiError(429, too_many(wait), headers={"Retry-After": str(wait)})
     if not token:
         raise ApiError(401, MISSING, headers=CHALLENGE)
     outcome = await _enrol(services, token, wanted)
     if isinstance(outcome, NotEnrolled):
-        raise _refused(services, outcome, address)
+        raise _refused(services, outcome, address_of(request))
     log.info("machine.enrolled", vmid=outcome.vmid, token=outcome.token_id, host=wanted.hostname)
     return EnrolAnswer(
         token=outcome.token,
@@ -103,6 +100,9 @@ def _refused(services: Services, outcome: NotEnrolled, address: str) -> ApiError
     status = STATUS[outcome.refusal]
     log.warning("machine.not_enrolled", why=outcome.refusal.name, message=outcome.message)
     if outcome.refusal is Refusal.UNKNOWN:
+        wait = services.failures.wait(address)
+        if wait:
+            return ApiError(429, too_many(wait), headers={"Retry-After": str(wait)})
         services.failures.failed(address)
         return ApiError(status, outcome.message, headers=CHALLENGE)
     later = {"Retry-After": FIND_SECONDS} if outcome.refusal is Refusal.NOT_FOUND_YET else None

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Path, Response
 
 from defib_api import examples
 from defib_api.asking import Client, source_of
-from defib_api.auth import Authenticated, Principal
+from defib_api.auth import Authenticated, Principal, lacking
 from defib_api.documented import documented
 from defib_api.errors import ApiError
 from defib_api.manual_reset import InProgress, NoSuchVM, ask
@@ -16,6 +16,7 @@ from defib_api.schemas.failures import ResetFailure
 from defib_api.schemas.identifiers import RESET_ID, read_id, reset_id_text
 from defib_api.schemas.resets import Reset, ResetRequest, ResetSent, ResetUnderWay
 from defib_core.domain.actions import Phase, Source
+from defib_core.domain.roles import Role
 from defib_core.store import reads
 from defib_core.store.intents import ManualRequest
 from defib_core.store.reads import ResetView, VmView
@@ -83,6 +84,8 @@ async def reset_vm(
 
     It takes the same careful way as an automatic one: where it would do harm it is not sent.
     """
+    if wanted.force and not principal.role.may(Role.ADMINISTRATOR):
+        raise ApiError(403, lacking(principal, Role.ADMINISTRATOR))
     view = await view_of(services, vm_id)
     request = _request(view, wanted, principal, how)
     try:

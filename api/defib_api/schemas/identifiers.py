@@ -10,6 +10,7 @@ RESET_ID = re.compile(r"\Areset_([1-9][0-9]{0,17})\Z")
 WINDOW_ID = re.compile(r"\Amaintenance_([1-9][0-9]{0,17})\Z")
 ENROLMENT_ID = re.compile(r"\Aenrolment_([1-9][0-9]{0,8})\Z")
 AGENT_TOKEN_ID = re.compile(r"\Aagent_token_([1-9][0-9]{0,8})\Z")
+PERSONAL_TOKEN_ID = re.compile(r"\Apersonal_token_([1-9][0-9]{0,8})\Z")
 API_TOKEN_ID = re.compile(r"\Aapi_token_([1-9][0-9]{0,8})\Z")
 AUDIT_ID = re.compile(r"\Aaudit_([1-9][0-9]{0,17})\Z")
 
@@ -42,6 +43,11 @@ def enrolment_id_text(token_id: int) -> str:
 def agent_token_id_text(token_id: int) -> str:
     """Write the id of the token of a single VM."""
     return f"agent_token_{token_id}"
+
+
+def personal_token_id_text(token_id: int) -> str:
+    """Write the id of a person's or program's token."""
+    return f"personal_token_{token_id}"
 
 
 def api_token_id_text(token_id: int) -> str:

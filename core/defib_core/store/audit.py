@@ -43,6 +43,10 @@ class Deed(StrEnum):
     ENROL = "Enrol"
     ROTATE_KEY = "RotateToken"
     REVOKE_KEY = "RevokeToken"
+    MAKE_PERSONAL = "CreatePersonalToken"
+    END_PERSONAL = "RevokePersonalToken"
+    SIGN_IN = "SignIn"
+    SIGN_OUT = "SignOut"
 
 
 @dataclass(frozen=True, slots=True)

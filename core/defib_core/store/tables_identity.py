@@ -1,4 +1,4 @@
-"""The tables of who may report: enrolment tokens, the tokens of single VMs, machines looked for."""
+"""The tables of who may report, and of who may see and do what. Digests, never tokens."""
 
 from sqlalchemy import (
     BigInteger,
@@ -15,7 +15,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
+from defib_core.domain.roles import Role
 from defib_core.store.tables import NOW, Moment, metadata
+
+ROLES = "role IN ({})".format(", ".join(f"'{role.value}'" for role in Role))
 
 enrolment_token = Table(
     "enrolment_token",
@@ -85,4 +88,39 @@ sought_machine = Table(
     Column("found_at", Moment),
     CheckConstraint("(vmid IS NULL) = (found_at IS NULL)", name="found_whole"),
     comment="Machines that report by SMBIOS UUID alone, and the VMID that Proxmox has for them.",
+)
+
+personal_token = Table(
+    "personal_token",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
+    CheckConstraint(ROLES, name="role_known"),
+    comment="Digests of tokens of people and programs, each with a role and an end.",
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("api_token_id", Integer, ForeignKey("api_token.id", ondelete="CASCADE")),
+    Column("personal_token_id", Integer, ForeignKey("personal_token.id", ondelete="CASCADE")),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
+    CheckConstraint(ROLES, name="role_known"),
+    CheckConstraint("via IN ('session', 'oidc')", name="via_known"),
+    comment="Digests of browsers' session cookies. One begun with a token ends with it.",
 )

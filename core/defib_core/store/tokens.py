@@ -5,9 +5,12 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from defib_core.domain.roles import Role
 
 
 class TokenKind(StrEnum):
@@ -16,7 +19,19 @@ class TokenKind(StrEnum):
     AGENT = "agent"
     """Reports for VMs of the one cluster it is bound to."""
     ADMIN = "admin"
-    """Reads and acts through the dashboard's API."""
+    """Reads and acts through the dashboard's API, within a role."""
+
+
+class Via(StrEnum):
+    """How somebody showed who he is."""
+
+    TOKEN = "token"  # noqa: S105 - a word
+    SESSION = "session"
+    """A cookie, begun with a token."""
+    OIDC = "oidc"
+    """A cookie, begun by signing in with an OpenID provider."""
+    PROXY = "proxy"
+    """A header of a proxy that is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,12 @@ class KnownToken:
     cluster_id: int | None
     bound: BoundTo | None = None
     """None for a shared agent's key, which reports for all VMs of its cluster."""
+    role: Role | None = None
+    """What a person or program may do; None for agents."""
+    via: Via = Via.TOKEN
+    expires_at: datetime | None = None
+    personal: bool = False
+    """It is a row of personal_token, not of api_token."""
 
 
 class UnknownCluster(Exception):
@@ -62,6 +83,18 @@ SELECT t.sha256, t.id, t.cluster_id, coalesce(v.hostname, t.hostname) AS hostnam
     coalesce(t.smbios_uuid, v.pinned_uuid)::text AS smbios_uuid
 FROM agent_token t LEFT JOIN vm v ON v.id = t.vm_id
 WHERE t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > defib_now())
+""")
+LOAD_PERSONAL = text("""
+SELECT sha256, id, name, role, expires_at FROM personal_token
+WHERE revoked_at IS NULL AND expires_at > defib_now()
+""")
+LOAD_SESSIONS = text("""
+SELECT s.sha256, s.id, s.name, s.role, s.via, s.expires_at FROM session s
+LEFT JOIN api_token a ON a.id = s.api_token_id
+LEFT JOIN personal_token p ON p.id = s.personal_token_id
+WHERE s.ended_at IS NULL AND s.expires_at > defib_now()
+  AND a.revoked_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > defib_now())
+  AND p.revoked_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > defib_now())
 """)
 
 
@@ -103,13 +136,33 @@ async def cluster_id_of(connection: AsyncConnection, namespace: str, name: str) 
 
 
 async def load(connection: AsyncConnection) -> dict[bytes, KnownToken]:
-    """Load all tokens in force, by digest."""
-    known = {
-        bytes(row.sha256): KnownToken(row.id, TokenKind(row.kind), row.name, row.cluster_id)
-        for row in await connection.execute(LOAD)
-    }
+    """Load all tokens and sessions in force, by digest."""
+    known = {bytes(row.sha256): _api_token(row) for row in await connection.execute(LOAD)}
     for row in await connection.execute(LOAD_BOUND):
         bound = BoundTo(row.id, row.hostname, row.vmid, row.node, row.smbios_uuid)
         token = KnownToken(row.id, TokenKind.AGENT, row.hostname, row.cluster_id, bound)
         known[bytes(row.sha256)] = token
+    for row in await connection.execute(LOAD_PERSONAL):
+        known[bytes(row.sha256)] = _person(row, Via.TOKEN, personal=True)
+    for row in await connection.execute(LOAD_SESSIONS):
+        known[bytes(row.sha256)] = _person(row, Via(row.via))
     return known
+
+
+def _api_token(row: Row[Any]) -> KnownToken:
+    kind = TokenKind(row.kind)
+    role = Role.ADMINISTRATOR if kind is TokenKind.ADMIN else None
+    return KnownToken(row.id, kind, row.name, row.cluster_id, role=role)
+
+
+def _person(row: Row[Any], via: Via, *, personal: bool = False) -> KnownToken:
+    return KnownToken(
+        row.id,
+        TokenKind.ADMIN,
+        row.name,
+        None,
+        role=Role(row.role),
+        via=via,
+        expires_at=row.expires_at,
+        personal=personal,
+    )

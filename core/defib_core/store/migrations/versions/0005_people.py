@@ -1,0 +1,24 @@
+"""Who may see and do what: tokens of people with a role, and browsers' sessions.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add tables; a replica of the version before does not know what is in them (401)."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    """Go back by restoring a backup."""
+    raise NotImplementedError("drop the database instead, or restore a backup")

@@ -45,10 +45,18 @@ SUITES = (
     "docs",
     "stack",
     "e2e",
+    "real_guest",
 )
 SIDE_BY_SIDE = frozenset({"simulate"})
 """Suites on a virtual clock, which no load can disturb: they use every core."""
-NEEDED_PROGRAMS = {"busybox": "busybox", "curl": "curl", "dash": "dash", "wget": "wget"}
+NEEDED_PROGRAMS = {
+    "busybox": "busybox",
+    "curl": "curl",
+    "dash": "dash",
+    "debootstrap": "debootstrap",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "wget": "wget",
+}
 """Programs that only tests need, and the Debian packages they come from."""
 
 
@@ -87,6 +95,8 @@ def main() -> int:
 def install_programs() -> None:
     """Install what only tests need where that is allowed; else the tests say how to get it."""
     missing = [name for program, name in NEEDED_PROGRAMS.items() if shutil.which(program) is None]
+    if not any(Path("/boot").glob("vmlinuz-*")):
+        missing.append("linux-image-cloud-amd64")
     if not missing or os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     print(f"Installing for the tests: {' '.join(missing)}", flush=True)

@@ -112,12 +112,12 @@ class LiveStack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[LiveStack]:
+def running_stack(folder: Path, *options: str) -> Iterator[LiveStack]:
     """Start everything with `defib dev up`, and stop it in the end."""
     where = ("--state-dir", str(folder))
     try:
         started = defib(
-            "dev", "up", *where, "--port-offset", str(free_offset()), timeout=UP_SECONDS
+            "dev", "up", *options, *where, "--port-offset", str(free_offset()), timeout=UP_SECONDS
         )
         assert started.returncode == 0, started.stdout + started.stderr
         status = defib("dev", "status", "--json", *where)

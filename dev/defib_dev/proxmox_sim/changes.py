@@ -4,17 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 from defib_dev.proxmox_sim.guest import Guest, Kind
-from defib_dev.proxmox_sim.machine import Power
+from defib_dev.proxmox_sim.machine import MachineError, Power
 from defib_dev.proxmox_sim.model import (
     SMBIOS_NAMESPACE,
     Datacenter,
     ModelError,
     NewGuest,
 )
+from defib_dev.proxmox_sim.qemu_guest import QemuMachine, QemuSettings
 
 LOCKS = frozenset(
     {
@@ -62,7 +64,15 @@ def create_guest(dc: Datacenter, body: Body, now: datetime) -> Guest:
     given = read_all(NEW_GUEST, body)
     if "vmid" not in given or "name" not in given:
         raise ModelError("a guest needs vmid and name")
-    return dc.add_guest(NewGuest(**{FIELDS.get(key, key): given[key] for key in given}), now)
+    qemu = given.pop("qemu", None)
+    if qemu is not None:
+        if "uuid" not in given:
+            raise ModelError("a guest on a real QEMU needs its uuid")
+        given["machine"] = QemuMachine(qemu, given["uuid"])
+    try:
+        return dc.add_guest(NewGuest(**{FIELDS.get(key, key): given[key] for key in given}), now)
+    except (MachineError, OSError) as error:
+        raise ModelError(f"QEMU cannot be started: {error}") from error
 
 
 def read_all(readers: Mapping[str, Callable[[object], Any]], body: Body) -> dict[str, Any]:
@@ -138,6 +148,25 @@ def among(words: frozenset[str]) -> Callable[[object], Any]:
 def uuid(value: object) -> str:
     """Read a UUID."""
     return str(UUID(text(value)))
+
+
+def qemu(value: object) -> QemuSettings:
+    """Read how to start a real QEMU: `{kernel, initrd, folder, apiPort, memoryMiB?}`."""
+    if not isinstance(value, dict):
+        raise TypeError("must be an object")
+    given = read_all({name: read for name, (_, read) in QEMU.items()}, value)
+    try:
+        return QemuSettings(**{QEMU[name][0]: found for name, found in given.items()})
+    except TypeError:
+        raise ValueError("needs kernel, initrd, folder and apiPort") from None
+
+
+def path(value: object) -> Path:
+    """Read the path of something that is there."""
+    found = Path(text(value))
+    if not found.exists():
+        raise ValueError(f"there is no {found}")
+    return found
 
 
 def _to_guest(name: str) -> Callable[[Datacenter, Guest, Any, datetime], None]:
@@ -228,5 +257,13 @@ NEW_GUEST: Mapping[str, Callable[[object], Any]] = {
     "diesAfterSeconds": maybe(seconds),
     "power": word(Power),
     "template": truth,
+    "qemu": qemu,
+}
+QEMU: Mapping[str, tuple[str, Callable[[object], Any]]] = {
+    "kernel": ("kernel", path),
+    "initrd": ("initrd", path),
+    "folder": ("folder", path),
+    "apiPort": ("api_port", number),
+    "memoryMiB": ("memory_mib", number),
 }
 FIELDS = {"bootSeconds": "boots", "diesAfterSeconds": "dies_after"}

@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 from defib_dev.proxmox_sim.access import AccessControl
 from defib_dev.proxmox_sim.faults import ApiMode, PostFault, PostRecord
 from defib_dev.proxmox_sim.guest import Guest, Kind
-from defib_dev.proxmox_sim.machine import Power, SimulatedMachine
+from defib_dev.proxmox_sim.machine import Machine, Power, SimulatedMachine
 from defib_dev.proxmox_sim.tasks import UNEXPECTED, Task, TaskBook
 
 SMBIOS_NAMESPACE = UUID("4be0a5b6-5f1d-4b0e-8f5c-0b7d3f6f2d11")
@@ -64,6 +64,8 @@ class NewGuest:
     dies_after: timedelta | None = None
     power: Power = Power.RUNNING
     template: bool = False
+    machine: Machine | None = None
+    """What stands behind it where that is not simulated; it is started with the guest."""
 
 
 class Datacenter:
@@ -108,14 +110,14 @@ class Datacenter:
         if new.vmid in self.guests:
             raise ModelError(f"VMID {new.vmid} is taken by {self.guests[new.vmid].name}")
         node = self.node(new.node or next(iter(self.nodes)))
-        machine = SimulatedMachine(str(new.vmid), boots=new.boots, dies_after=new.dies_after)
-        if not new.template and new.power is not Power.STOPPED:
-            machine.already_up(now)
-            machine.set_power(new.power, now)
+        machine = new.machine or _simulated(new, now)
+        if new.machine is not None and new.power is Power.RUNNING:
+            machine.start(now)
         uuid = new.uuid or str(uuid5(SMBIOS_NAMESPACE, f"{new.vmid}/{new.name}"))
         guest = Guest(
             new.vmid, new.name, node.name, uuid, machine, kind=new.kind, template=new.template
         )
+        guest.agent = new.machine is None
         self.guests[new.vmid] = guest
         return guest
 
@@ -194,3 +196,11 @@ class Datacenter:
 
     def _on(self, node: Node) -> list[Guest]:
         return [guest for guest in self.guests.values() if guest.node == node.name]
+
+
+def _simulated(new: NewGuest, now: datetime) -> SimulatedMachine:
+    machine = SimulatedMachine(str(new.vmid), boots=new.boots, dies_after=new.dies_after)
+    if not new.template and new.power is not Power.STOPPED:
+        machine.already_up(now)
+        machine.set_power(new.power, now)
+    return machine

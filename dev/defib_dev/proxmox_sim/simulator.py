@@ -11,6 +11,7 @@ from aiohttp import web
 from defib_dev.proxmox_sim.access import ALL_PRIVILEGES, Token
 from defib_dev.proxmox_sim.control import Control
 from defib_dev.proxmox_sim.http_face import HttpFace
+from defib_dev.proxmox_sim.machine import SimulatedMachine
 from defib_dev.proxmox_sim.model import Datacenter
 
 
@@ -67,9 +68,12 @@ class Simulator:
         self._control_port = int(self._control.addresses[0][1])
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and end the real machines."""
         await self._control.cleanup()
         await self._face.close()
+        for guest in self.dc.guests.values():
+            if not isinstance(guest.machine, SimulatedMachine):
+                guest.machine.stop(self.clock())
 
     @property
     def api_url(self) -> str:

@@ -46,7 +46,7 @@ function Read-Memory {
 function Read-Disk {
     # Fixed drives only: a network share that hangs must not hang the agent.
     Get-CimInstance -ClassName Win32_LogicalDisk -Filter 'DriveType=3' -OperationTimeoutSec 5 |
-        Where-Object { $_.Size -gt 1MB } |
+        Where-Object { $_.Size -gt 1048576 } |
         ForEach-Object { @{ Name = [string]$_.DeviceID; Size = [long]$_.Size; Free = [long]$_.FreeSpace } }
 }
 
@@ -65,7 +65,7 @@ function Read-BootId {
 
 function Read-SmbiosUuid { [string](Get-CimInstance -ClassName Win32_ComputerSystemProduct -OperationTimeoutSec 5).UUID }
 
-function Read-HostName { [System.Net.Dns]::GetHostName() }
+function Read-ComputerName { [System.Net.Dns]::GetHostName() }
 
 function Read-UnixTime { [DateTimeOffset]::UtcNow.ToUnixTimeSeconds() }
 
@@ -197,7 +197,7 @@ function Get-Uuid([string]$Said) {
 
 function New-Report([hashtable]$State, [string]$Status) {
     $report = [ordered]@{ hostname = $State.Settings.DEFIB_HOSTNAME }
-    if ($report.hostname -eq '') { $report.hostname = Read-HostName }
+    if ($report.hostname -eq '') { $report.hostname = Read-ComputerName }
     if ($State.Settings.DEFIB_VMID -ne '') { $report.vmid = $State.Settings.DEFIB_VMID }
     if ($State.Settings.DEFIB_NODE -ne '') { $report.node = $State.Settings.DEFIB_NODE }
     $report.status = $Status
@@ -232,8 +232,8 @@ function Add-Figure([hashtable]$State, [System.Collections.IDictionary]$Report) 
 }
 
 function Add-Disk([System.Collections.IDictionary]$Report, [string]$Used, [string]$Total, [hashtable]$Disk) {
-    $Report[$Used] = [long][Math]::Floor(($Disk.Size - $Disk.Free) / 1MB)
-    $Report[$Total] = [long][Math]::Floor($Disk.Size / 1MB)
+    $Report[$Used] = [long][Math]::Floor(($Disk.Size - $Disk.Free) / 1048576)
+    $Report[$Total] = [long][Math]::Floor($Disk.Size / 1048576)
 }
 
 # ---- The answers: what to do next, as PROTOCOL.md has it
@@ -362,7 +362,7 @@ function Save-Sample([hashtable]$State) {
 
 function Start-Agent([hashtable]$State) {
     $name = $State.Settings.DEFIB_HOSTNAME
-    if ($name -eq '') { $name = Read-HostName }
+    if ($name -eq '') { $name = Read-ComputerName }
     $State.Phase = Get-Phase "$($State.Uuid)/$($State.Settings.DEFIB_VMID)/$name" $State.Interval
     Write-Said "version $AgentVersion reports to $($State.Settings.DEFIB_URL) every $($State.Interval) s"
     $State.Wait = Get-NextSlot $State (Read-UnixTime)

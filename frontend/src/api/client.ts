@@ -61,25 +61,10 @@ export async function said<Data>(answering: Promise<Answer<Data>>): Promise<Data
   return answer.data as Data;
 }
 
-/** Read an address that `schema.d.ts` does not describe yet. */
-export async function readJson<Data>(path: string, signal?: AbortSignal): Promise<Data> {
-  const response = await signedFetch(new URL(path, location.origin).href, {
-    signal: signal ?? null,
-  });
-  try {
-    const body: unknown = await response.json();
-    if (!response.ok) throw failureOf(response, body);
-    return body as Data;
-  } catch (error) {
-    throw cutOff(error, response);
-  }
-}
-
 /** A body that ended early, or is no JSON: a proxy's page, half an answer. */
-function cutOff(error: unknown, response?: Response): unknown {
+function cutOff(error: unknown): unknown {
   if (error instanceof Failure || (error instanceof Error && error.name === 'AbortError'))
     return error;
-  if (response !== undefined && !response.ok) return failureOf(response, null);
   return new Failure('garbled', 'the answer of the API was cut off, or is not the API’s');
 }
 

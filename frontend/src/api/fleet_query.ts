@@ -54,6 +54,19 @@ export function paramsOf(query: FleetQuery): URLSearchParams {
   return params;
 }
 
+/** What the API is asked, by its parameters' names. */
+export function askedBy(query: FleetQuery) {
+  return {
+    sort: query.sort,
+    ...(query.search !== '' && { search: query.search }),
+    ...(query.health.length > 0 && { health: query.health.join(',') }),
+    ...(query.node !== null && { node: query.node }),
+    ...(query.labels.length > 0 && { label: query.labels }),
+    ...(query.paused !== null && { paused: query.paused }),
+    ...(query.cursor !== null && { cursor: query.cursor }),
+  };
+}
+
 /** Whether anything but the order is asked for. */
 export function isFiltered(query: FleetQuery): boolean {
   return (

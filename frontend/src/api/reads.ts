@@ -1,36 +1,38 @@
 /** Every read of the page: one function each, from the arguments to the API's answer. */
-import { client, readJson, said } from './client';
-import type {
-  ConfigRow,
-  FleetColumns,
-  HoldInterval,
-  LabelValues,
-  NodeCounts,
-  SystemHealth,
-  Transition,
-  VmPage,
-} from './contract';
-import { type FleetQuery, paramsOf } from './fleet_query';
+import { client, said } from './client';
+import { askedBy, type FleetQuery } from './fleet_query';
+import type { VmPage } from './types';
 
 type Asked = { signal?: AbortSignal };
+
+const vmHours = (id: string, hours: number) => ({
+  params: { path: { vm_id: id }, query: { hours } },
+});
 
 const vmPath = (id: string) => ({ params: { path: { vm_id: id } } });
 
 export const readStatus = ({ signal }: Asked = {}) =>
   said(client.GET('/api/status', { signal: signal ?? null }));
 
-export const readVmPage = (query: FleetQuery, limit: number, { signal }: Asked = {}) => {
-  const params = paramsOf(query);
-  params.set('limit', String(limit));
-  return readJson<VmPage>(`/api/vms?${params}`, signal);
-};
+/** The API answers an array where nothing is asked for; with a limit it is always a page. */
+export const readVmPage = (query: FleetQuery, limit: number, { signal }: Asked = {}) =>
+  said(
+    client.GET('/api/vms', {
+      params: { query: { ...askedBy(query), limit } },
+      signal: signal ?? null,
+    }),
+  ) as Promise<VmPage>;
 
-export const readFleet = ({ signal }: Asked = {}) => readJson<FleetColumns>('/api/fleet', signal);
-export const readNodes = ({ signal }: Asked = {}) => readJson<NodeCounts[]>('/api/nodes', signal);
+export const readFleet = ({ signal }: Asked = {}) =>
+  said(client.GET('/api/fleet', { signal: signal ?? null }));
+export const readNodes = ({ signal }: Asked = {}) =>
+  said(client.GET('/api/nodes', { signal: signal ?? null }));
 export const readLabels = ({ signal }: Asked = {}) =>
-  readJson<LabelValues[]>('/api/labels', signal);
-export const readSystem = ({ signal }: Asked = {}) => readJson<SystemHealth>('/api/system', signal);
-export const readConfigs = ({ signal }: Asked = {}) => readJson<ConfigRow[]>('/api/config', signal);
+  said(client.GET('/api/labels', { signal: signal ?? null }));
+export const readSystem = ({ signal }: Asked = {}) =>
+  said(client.GET('/api/system', { signal: signal ?? null }));
+export const readConfigs = ({ signal }: Asked = {}) =>
+  said(client.GET('/api/config', { signal: signal ?? null }));
 
 export const readVm = (id: string, { signal }: Asked = {}) =>
   said(client.GET('/api/vms/{vm_id}', { ...vmPath(id), signal: signal ?? null }));
@@ -50,10 +52,10 @@ export const readExplanation = (id: string, { signal }: Asked = {}) =>
   said(client.GET('/api/vms/{vm_id}/explain', { ...vmPath(id), signal: signal ?? null }));
 
 export const readTimeline = (id: string, hours: number, { signal }: Asked = {}) =>
-  readJson<Transition[]>(`/api/vms/${encodeURIComponent(id)}/timeline?hours=${hours}`, signal);
+  said(client.GET('/api/vms/{vm_id}/timeline', { ...vmHours(id, hours), signal: signal ?? null }));
 
 export const readHolds = (id: string, hours: number, { signal }: Asked = {}) =>
-  readJson<HoldInterval[]>(`/api/vms/${encodeURIComponent(id)}/holds?hours=${hours}`, signal);
+  said(client.GET('/api/vms/{vm_id}/holds', { ...vmHours(id, hours), signal: signal ?? null }));
 
 export const readMaintenance = ({ signal }: Asked = {}) =>
   said(client.GET('/api/maintenance', { signal: signal ?? null }));

@@ -5,9 +5,9 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import { serverNow } from '@/api/clock';
-import type { SystemHealth } from '@/api/contract';
 import { keys } from '@/api/keys';
 import { readSystem } from '@/api/reads';
+import type { System } from '@/api/types';
 import { useLive } from '@/live/live';
 import { en } from '@/text/en';
 import { Banner } from '@/ui/banner';
@@ -40,14 +40,14 @@ export function Alarms() {
   );
 }
 
-function SystemAlarms({ system }: { system: SystemHealth }) {
+function SystemAlarms({ system }: { system: System }) {
   return (
     <>
       {!system.ingest.live && <Banner weight="danger">{blindText(system)}</Banner>}
       <SweepAlarm system={system} />
       {system.globalStop && (
         <Banner weight="warning" action={<More />}>
-          {en.system.globalStopBanner(system.globalStop.by, system.globalStop.reason)}
+          {en.system.globalStopBanner(system.globalStop.startedBy, system.globalStop.reason)}
         </Banner>
       )}
       {system.brakes.slice(0, 2).map((brake) => (
@@ -60,14 +60,14 @@ function SystemAlarms({ system }: { system: SystemHealth }) {
   );
 }
 
-function SweepAlarm({ system }: { system: SystemHealth }) {
+function SweepAlarm({ system }: { system: System }) {
   const { lastSweep, sweepAgeSeconds } = system.operator;
   if (lastSweep === null) return <Banner weight="danger">{en.system.noSweepBanner}</Banner>;
   if (sweepAgeSeconds === null || sweepAgeSeconds < SWEEP_LATE_SECONDS) return null;
   return <Banner weight="danger">{en.system.sweepBanner(durationText(sweepAgeSeconds))}</Banner>;
 }
 
-function blindText(system: SystemHealth): string {
+function blindText(system: System): string {
   const { blindSince } = system.ingest;
   if (blindSince === null) return en.system.blindBannerNoAge;
   return en.system.blindBanner(durationText((serverNow() - Date.parse(blindSince)) / 1000));

@@ -1,8 +1,8 @@
 /** What the stream says, carried into the query cache: the only place that writes there. */
 import type { QueryClient } from '@tanstack/react-query';
-import type { Changes, FleetColumns, StateChange, VmPage } from '@/api/contract';
+import type { Changes, StateChange } from '@/api/events';
 import { keys } from '@/api/keys';
-import type { Counts, Health, State, Status, Vm } from '@/api/types';
+import type { Counts, Fleet, State, Status, Vm, VmPage } from '@/api/types';
 import type { Sink } from './connection';
 
 /** Lists are asked for anew at most this often, however many changes come. */
@@ -30,7 +30,7 @@ export function sinkInto(cache: QueryClient): Sink {
       setCounts(cache, vms);
       const byId = new Map(changes.map((one) => [one.id, one]));
       cache.setQueriesData<VmPage>({ queryKey: keys.lists }, (page) => pageWith(page, byId));
-      cache.setQueryData<FleetColumns>(keys.fleet, (fleet) => fleetWith(fleet, byId));
+      cache.setQueryData<Fleet>(keys.fleet, (fleet) => fleetWith(fleet, byId));
       for (const id of byId.keys()) void cache.invalidateQueries({ queryKey: keys.vm(id) });
       refreshLists();
     },
@@ -57,7 +57,7 @@ function vmWith(vm: Vm, change: StateChange | undefined): Vm {
   return {
     ...vm,
     state,
-    health: change.health as Health,
+    health: change.health,
     resetPending,
     stateSince: state === vm.state ? vm.stateSince : at,
     isDown: state === 'down' || state === 'reset_failed',
@@ -66,9 +66,9 @@ function vmWith(vm: Vm, change: StateChange | undefined): Vm {
 }
 
 export function fleetWith(
-  fleet: FleetColumns | undefined,
+  fleet: Fleet | undefined,
   changes: ReadonlyMap<string, StateChange>,
-): FleetColumns | undefined {
+): Fleet | undefined {
   if (fleet === undefined) return undefined;
   const states = [...fleet.states];
   let found = false;

@@ -6,7 +6,7 @@
  * clock plays no part in deciding that something is old.
  */
 import { signedFetch } from '@/api/client';
-import type { Changes, Snapshot } from '@/api/contract';
+import type { Changes, Snapshot } from '@/api/events';
 import { Failure } from '@/api/failure';
 import { eventsOf, type ServerEvent } from './server_sent_events';
 

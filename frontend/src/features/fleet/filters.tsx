@@ -2,10 +2,10 @@
 import { useQuery } from '@tanstack/react-query';
 import { Search, X } from 'lucide-react';
 import { type Ref, useEffect, useState } from 'react';
-import type { NodeCounts } from '@/api/contract';
 import { type FleetQuery, isFiltered, type Sort } from '@/api/fleet_query';
 import { keys } from '@/api/keys';
 import { readLabels, readNodes } from '@/api/reads';
+import type { NodeCounts } from '@/api/types';
 import { en } from '@/text/en';
 import { Button } from '@/ui/button';
 import { Choice } from '@/ui/choice';

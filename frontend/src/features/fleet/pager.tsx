@@ -1,7 +1,7 @@
 /** From page to page. The way back is remembered while the page is open. */
 import { ChevronLeft, ChevronRight, ChevronsLeft } from 'lucide-react';
-import type { VmPage } from '@/api/contract';
 import { type FleetQuery, paramsOf } from '@/api/fleet_query';
+import type { VmPage } from '@/api/types';
 import { en } from '@/text/en';
 import { IconButton } from '@/ui/button';
 import { PAGE_SIZE } from './use_fleet';

@@ -1,6 +1,5 @@
 /** Puts the map on a canvas: only what is in sight, from sprites made once for each look. */
-import type { FleetColumns } from '@/api/contract';
-import type { State } from '@/api/types';
+import type { Fleet, State } from '@/api/types';
 import { en } from '@/text/en';
 import { SHAPES } from '@/ui/state_mark';
 import { countUnhealthy, flagsAt, PAUSED, RESET_PENDING, stateAt } from './fleet_words';
@@ -18,7 +17,7 @@ const VARIABLES: Record<State, string> = {
 type Sprites = (state: State, flags: number, dim: boolean) => OffscreenCanvas;
 
 export type Scene = {
-  fleet: FleetColumns;
+  fleet: Fleet;
   layout: Layout;
   matches: (index: number) => boolean;
   /** What part of the map's height is in sight. */

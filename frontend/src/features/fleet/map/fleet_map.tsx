@@ -1,10 +1,10 @@
 /** The whole fleet at once: a shape for each VM, by node. Works with the mouse and with arrows. */
 import { useQuery } from '@tanstack/react-query';
 import { type KeyboardEvent, type PointerEvent, useMemo, useRef, useState } from 'react';
-import type { FleetColumns } from '@/api/contract';
 import type { FleetQuery } from '@/api/fleet_query';
 import { keys } from '@/api/keys';
 import { readFleet } from '@/api/reads';
+import type { Fleet } from '@/api/types';
 import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
 import { useAddress } from '@/ui/address';
@@ -54,7 +54,7 @@ export function FleetMap({ query, onTable }: { query: FleetQuery; onTable: () =>
   );
 }
 
-function Canvas({ fleet, query }: { fleet: FleetColumns; query: FleetQuery }) {
+function Canvas({ fleet, query }: { fleet: Fleet; query: FleetQuery }) {
   const { change } = useAddress();
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
@@ -105,7 +105,7 @@ function Canvas({ fleet, query }: { fleet: FleetColumns; query: FleetQuery }) {
   );
 }
 
-function firstUnhealthy(fleet: FleetColumns): number {
+function firstUnhealthy(fleet: Fleet): number {
   const found = fleet.ids.findIndex((_, index) => stateAt(fleet, index) !== 'healthy');
   return Math.max(0, found);
 }

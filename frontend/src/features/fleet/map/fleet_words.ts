@@ -1,7 +1,7 @@
 /** The compact fleet's letters and bits, as words; and which VMs a query means. Pure. */
-import type { FleetColumns } from '@/api/contract';
+
 import type { FleetQuery } from '@/api/fleet_query';
-import type { State } from '@/api/types';
+import type { Fleet, State } from '@/api/types';
 
 const STATES: Record<string, State> = {
   h: 'healthy',
@@ -16,20 +16,20 @@ export const RESET_PENDING = 2;
 export const HELD = 4;
 
 /** An unheard-of letter is `unknown`: never shown as healthy. */
-export function stateAt(fleet: FleetColumns, index: number): State {
+export function stateAt(fleet: Fleet, index: number): State {
   return STATES[fleet.states[index] ?? ''] ?? 'unknown';
 }
 
-export function flagsAt(fleet: FleetColumns, index: number): number {
+export function flagsAt(fleet: Fleet, index: number): number {
   return fleet.flags[index] ?? 0;
 }
 
-export function nodeAt(fleet: FleetColumns, index: number): string | null {
+export function nodeAt(fleet: Fleet, index: number): string | null {
   return fleet.nodes[fleet.node[index] ?? -1]?.node ?? null;
 }
 
 /** Whether a VM fits the filters; labels are not in the compact form and are passed over. */
-export function matcherFor(fleet: FleetColumns, query: FleetQuery): (index: number) => boolean {
+export function matcherFor(fleet: Fleet, query: FleetQuery): (index: number) => boolean {
   const search = query.search.toLowerCase();
   return (index) =>
     (query.health.length === 0 || query.health.includes(stateAt(fleet, index))) &&
@@ -40,6 +40,6 @@ export function matcherFor(fleet: FleetColumns, query: FleetQuery): (index: numb
       (nodeAt(fleet, index) ?? '').toLowerCase().includes(search));
 }
 
-export function countUnhealthy(fleet: FleetColumns, members: readonly number[]): number {
+export function countUnhealthy(fleet: Fleet, members: readonly number[]): number {
   return members.filter((index) => stateAt(fleet, index) !== 'healthy').length;
 }

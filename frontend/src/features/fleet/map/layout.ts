@@ -1,5 +1,5 @@
 /** Where each VM stands on the map. Pure: from the fleet and a width to places. */
-import type { FleetColumns } from '@/api/contract';
+import type { Fleet } from '@/api/types';
 
 export const CELL_PX = 14;
 const HEAD_PX = 22;
@@ -23,10 +23,7 @@ export type Layout = {
   places: readonly { block: number; place: number }[];
 };
 
-export function layoutOf(
-  fleet: Pick<FleetColumns, 'nodes' | 'node' | 'ids'>,
-  width: number,
-): Layout {
+export function layoutOf(fleet: Pick<Fleet, 'nodes' | 'node' | 'ids'>, width: number): Layout {
   const groups = groupsOf(fleet);
   const blocks: Block[] = [];
   const places: { block: number; place: number }[] = Array.from({ length: fleet.ids.length });
@@ -90,7 +87,7 @@ function columnsFor(count: number, width: number): number {
   return Math.min(most, Math.max(LEAST_COLUMNS, Math.ceil(Math.sqrt(count * 2))));
 }
 
-function groupsOf(fleet: Pick<FleetColumns, 'nodes' | 'node' | 'ids'>) {
+function groupsOf(fleet: Pick<Fleet, 'nodes' | 'node' | 'ids'>) {
   const members: number[][] = fleet.nodes.map(() => []);
   for (const [index, node] of fleet.node.entries()) members[node]?.push(index);
   return fleet.nodes

@@ -1,5 +1,5 @@
 /** Which VM the mouse or the keyboard is at: a frame around its shape, and who it is. */
-import type { FleetColumns } from '@/api/contract';
+import type { Fleet } from '@/api/types';
 import { en } from '@/text/en';
 import { StateBadge } from '@/ui/state_mark';
 import { flagsAt, HELD, nodeAt, PAUSED, RESET_PENDING, stateAt } from './fleet_words';
@@ -7,7 +7,7 @@ import { CELL_PX, cellAt, type Layout } from './layout';
 
 const WIDTH_PX = 240;
 
-type Props = { fleet: FleetColumns; layout: Layout; index: number; width: number };
+type Props = { fleet: Fleet; layout: Layout; index: number; width: number };
 
 export function PointedAt({ fleet, layout, index, width }: Props) {
   const place = layout.places[index];

@@ -27,6 +27,55 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/enroll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A machine enrols
+         * @description Exchange an enrolment token for a token of this machine's VM alone.
+         *
+         *     A machine that enrols again (with the same smbiosUuid) gets a new token, and its old one ends.
+         */
+        post: operations["enroll"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with a token
+         * @description Exchange a token in the Authorization header for a session cookie, of twelve hours at most.
+         *
+         *     The cookie is out of reach of scripts. Whatever changes something must then carry `csrfToken`
+         *     in the header X-CSRF-Token. Ending the token ends the session.
+         */
+        post: operations["beginSession"];
+        /**
+         * Sign out
+         * @description End the session of this browser, for every replica within seconds.
+         */
+        delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/status": {
         parameters: {
             query?: never;
@@ -36,9 +85,141 @@ export interface paths {
         };
         /**
          * The fleet at a glance
-         * @description How many VMs there are by health, and the configuration in force; at most a second old.
+         * @description How many VMs there are by health, and the configuration in force; about a second old.
          */
         get: operations["getStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The whole fleet in columns
+         * @description All VMs, some 30 bytes each: what a map of the fleet needs. At most seconds old.
+         *
+         *     All columns have the same order. With `If-None-Match` the answer is 304 while nothing but the
+         *     moment has changed. `version` is the number of the last change in it: the changes of
+         *     `/api/events` with a higher one come on top.
+         */
+        get: operations["getFleet"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Proxmox nodes, and the health of their VMs
+         * @description Every node that is known from Proxmox or that a VM is on; a second old.
+         */
+        get: operations["listNodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Labels in use
+         * @description The labels that VMs have, to choose from: at most 100 keys, and 100 values of each.
+         */
+        get: operations["listLabels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changes, as it changes
+         * @description Server-Sent Events; a comment every 15 s where nothing changes.
+         *
+         *     First `snapshot` with the number to begin from, or after `Last-Event-ID` a `change` with what
+         *     was missed. Then `change`: VMs as they are now, the same one again where it changed again.
+         *     `resync`: too much changed to be told; load `/api/fleet` anew. The numbers are the database's,
+         *     so any replica goes on where another ended. The stream ends after some 15 minutes, and when the
+         *     server stops: connect again.
+         */
+        get: operations["getEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How Defib itself is
+         * @description Ingest, operator, Proxmox clusters, brakes, holds, the stop: what to know at 3 a.m.
+         *
+         *     At most seconds old.
+         */
+        get: operations["getSystem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The configuration in force
+         * @description Every SystemConfig with the spec that is in force. It is changed with kubectl or GitOps.
+         */
+        get: operations["listConfigs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -55,8 +236,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * All VMs
-         * @description The whole fleet, oldest first; at most a second old.
+         * All VMs, or pages of some
+         * @description The whole fleet as an array, oldest first; with any parameter, pages of what is asked for.
+         *
+         *     A page is `{"items": [...], "nextCursor": ..., "total": n}`: give `nextCursor` back as `cursor`
+         *     for the next one, which is right also when VMs came or went meanwhile. About a second old. With
+         *     `If-None-Match` the answer is 304 while nothing has changed.
          */
         get: operations["listVms"];
         put?: never;
@@ -122,6 +307,46 @@ export interface paths {
          * @description The last 200 resets that were asked for, newest first, and what became of each.
          */
         get: operations["getVmResetHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{vm_id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A VM's changes of state
+         * @description The changes of the last hours, oldest first; the newest 1,000 where there are more.
+         */
+        get: operations["getVmTimeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vms/{vm_id}/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When a VM was held, and why
+         * @description The holds that reach into the last hours, oldest first; at most the newest 1,000.
+         */
+        get: operations["getVmHolds"];
         put?: never;
         post?: never;
         delete?: never;
@@ -336,6 +561,194 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/install": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How to install an agent
+         * @description Texts to copy: one line for Linux, one for Windows, a cloud-config and a playbook.
+         */
+        get: operations["getInstall"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enrolment-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Enrolment tokens
+         * @description Those that are neither revoked nor expired, the newest first.
+         */
+        get: operations["listEnrolmentTokens"];
+        put?: never;
+        /**
+         * Make an enrolment token
+         * @description Make a token that machines exchange for one of their own. It is shown this once.
+         */
+        post: operations["createEnrolmentToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/enrolment-tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an enrolment token
+         * @description End it now. The machines it let in go on with tokens of their own.
+         */
+        delete: operations["revokeEnrolmentToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens of agents
+         * @description Those in force: shared keys first, then those of single VMs, the oldest first.
+         */
+        get: operations["listAgentTokens"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-tokens/{token_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a VM its next token
+         * @description Make the next token of a VM, shown this once; the one before goes on for a while.
+         */
+        post: operations["rotateAgentToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an agent's token
+         * @description End a VM's token, or a shared key, now. Refused reports go on showing that a VM is alive.
+         */
+        delete: operations["revokeAgentToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who am I
+         * @description Who asks, with which role, and by which way he was identified.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens of people and programs
+         * @description Those in force, the newest first. Administrators' tokens of `defib token create` are not.
+         */
+        get: operations["listPersonalTokens"];
+        put?: never;
+        /**
+         * Make a token for a person or a program
+         * @description Make a token with a role and an end. It is shown this once.
+         */
+        post: operations["createPersonalToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a token
+         * @description End it now, and the sessions that were begun with it.
+         */
+        delete: operations["revokePersonalToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -386,6 +799,46 @@ export interface components {
          * @enum {string}
          */
         Action: "Reset" | "StopStart" | "ResetResume" | "Resume";
+        /**
+         * AgentToken
+         * @description A token that reports; the token itself is shown once, when it is made.
+         */
+        AgentToken: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @description vm: of one VM alone. shared: reports for all VMs of its cluster.
+             * @enum {string}
+             */
+            kind: "vm" | "shared";
+            /** Name */
+            name: string;
+            /** Cluster */
+            cluster: string;
+            /** Vmid */
+            vmId: string | null;
+            /** Vmid */
+            vmid: string | null;
+            /** Hostname */
+            hostname: string | null;
+            /** Smbiosuuid */
+            smbiosUuid: string | null;
+            /** Createdby */
+            createdBy: string | null;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /** Expiresat */
+            expiresAt: string | null;
+            /**
+             * Lastheartbeat
+             * @description The VM's last report, by whatever token.
+             */
+            lastHeartbeat: string | null;
+        };
         /**
          * Attempts
          * @description What is left of its attempts, and when the next may be.
@@ -440,6 +893,37 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * Brake
+         * @description A brake in force.
+         */
+        Brake: {
+            reason: components["schemas"]["HoldReason"];
+            kind: components["schemas"]["BrakeKind"];
+            /**
+             * Scope
+             * @description The SystemConfig, cluster, failure domain or node.
+             */
+            scope: string;
+            /** Message */
+            message: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Vms
+             * @description So many VMs it holds now.
+             */
+            vms: number;
+        };
+        /**
+         * BrakeKind
+         * @description What the VMs of a brake have in common.
+         * @enum {string}
+         */
+        BrakeKind: "fleet" | "cluster" | "domain" | "node";
         /**
          * Broken
          * @description An error on our side; the log has it under `requestId`.
@@ -525,6 +1009,84 @@ export interface components {
             floors: components["schemas"]["Floor"][];
         };
         /**
+         * Cluster
+         * @description A Proxmox cluster, as it was last seen.
+         */
+        Cluster: {
+            /** Name */
+            name: string;
+            /** Namespace */
+            namespace: string;
+            /**
+             * Reachable
+             * @description null: never looked at.
+             */
+            reachable: boolean | null;
+            /** Version */
+            version: string | null;
+            /** Quorate */
+            quorate: boolean | null;
+            /** Message */
+            message: string | null;
+            /**
+             * Invalid
+             * @description What is wrong with its ProxmoxCluster's spec.
+             */
+            invalid: string | null;
+            /** Checkedat */
+            checkedAt: string | null;
+            /**
+             * Tokenmissing
+             * @description Rights that the token lacks.
+             */
+            tokenMissing: string[];
+            /** Nodes */
+            nodes: components["schemas"]["ClusterNode"][];
+        };
+        /**
+         * ClusterNode
+         * @description A node, and whether Proxmox says that it is online.
+         */
+        ClusterNode: {
+            /** Name */
+            name: string;
+            /** Online */
+            online: boolean | null;
+        };
+        /**
+         * Config
+         * @description A SystemConfig in force: the last good spec, complete.
+         */
+        Config: {
+            /** Name */
+            name: string;
+            /** Namespace */
+            namespace: string;
+            /** @description `defaults`: there is no such resource yet. */
+            source: components["schemas"]["ConfigSource"];
+            /** Generation */
+            generation: number | null;
+            /**
+             * Spec
+             * @description As in the custom resource, with every default.
+             */
+            spec: {
+                [key: string]: unknown;
+            };
+            /**
+             * Invalid
+             * @description Why a newer spec is not in force; else null.
+             */
+            invalid: string | null;
+            /**
+             * Inforcesince
+             * Format: date-time
+             */
+            inForceSince: string;
+            /** Vms */
+            vms: number;
+        };
+        /**
          * ConfigInForce
          * @description What the SystemConfig `default` says.
          */
@@ -538,6 +1100,12 @@ export interface components {
             /** Autoresetenabled */
             autoResetEnabled: boolean;
         };
+        /**
+         * ConfigSource
+         * @description Where a configuration comes from.
+         * @enum {string}
+         */
+        ConfigSource: "SystemConfig" | "defaults";
         /**
          * Conflict
          * @description A reset was not sent, and why.
@@ -628,7 +1196,7 @@ export interface components {
          * @description What somebody did.
          * @enum {string}
          */
-        Deed: "Pause" | "Unpause" | "OpenMaintenance" | "CloseMaintenance" | "BeginGlobalStop" | "EndGlobalStop" | "Clear" | "Reset";
+        Deed: "Pause" | "Unpause" | "OpenMaintenance" | "CloseMaintenance" | "BeginGlobalStop" | "EndGlobalStop" | "Clear" | "Reset" | "CreateEnrolmentToken" | "RevokeEnrolmentToken" | "Enrol" | "RotateToken" | "RevokeToken" | "CreatePersonalToken" | "RevokePersonalToken" | "SignIn" | "SignOut";
         /**
          * Done
          * @description It is so now.
@@ -650,6 +1218,168 @@ export interface components {
              * @description What was done, and what follows.
              */
             message: string;
+        };
+        /**
+         * EnrolAnswer
+         * @description The machine's own token, shown this once, and whose it is.
+         */
+        EnrolAnswer: {
+            /**
+             * Success
+             * @default true
+             * @constant
+             */
+            success: true;
+            /**
+             * Token
+             * @description Send it as X-API-Key with each report.
+             */
+            token: string;
+            /** Tokenid */
+            tokenId: string;
+            /**
+             * Vmid
+             * @description null until Proxmox has shown which VM this is.
+             */
+            vmId: string | null;
+            /** Cluster */
+            cluster: string;
+            /** Vmid */
+            vmid: string | null;
+            /** Node */
+            node: string | null;
+            /** Reportintervalseconds */
+            reportIntervalSeconds: number;
+        };
+        /**
+         * EnrolRequest
+         * @description What a machine that enrols says of itself. Unknown fields are passed over.
+         */
+        EnrolRequest: {
+            /** Hostname */
+            hostname: string;
+            /**
+             * Vmid
+             * @description The VM's number in Proxmox, as a number or as text.
+             */
+            vmid?: number | string | null;
+            /**
+             * Smbiosuuid
+             * @description The firmware's UUID. It or vmid must be there.
+             */
+            smbiosUuid?: string | null;
+            /** Node */
+            node?: string | null;
+            /** Bootid */
+            bootId?: string | null;
+            /** Agentversion */
+            agentVersion?: string | null;
+        };
+        /**
+         * EnrolmentToken
+         * @description An enrolment token in force; the token itself is shown once, when it is made.
+         */
+        EnrolmentToken: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Cluster */
+            cluster: string;
+            /** Vmidfrom */
+            vmidFrom: number | null;
+            /** Vmidto */
+            vmidTo: number | null;
+            /** Matchlabels */
+            matchLabels: {
+                [key: string]: string;
+            };
+            /**
+             * Uses
+             * @description How often it was used.
+             */
+            uses: number;
+            /** Usesmost */
+            usesMost: number;
+            /** Createdby */
+            createdBy: string;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Expiresat
+             * Format: date-time
+             */
+            expiresAt: string;
+        };
+        /**
+         * EnrolmentTokenMade
+         * @description A new enrolment token, shown this once.
+         */
+        EnrolmentTokenMade: {
+            /**
+             * Success
+             * @default true
+             * @constant
+             */
+            success: true;
+            /** Message */
+            message: string;
+            /** Id */
+            id: string;
+            /** Token */
+            token: string;
+            /**
+             * Expiresat
+             * Format: date-time
+             */
+            expiresAt: string;
+        };
+        /**
+         * EnrolmentWishBody
+         * @description An enrolment token that is to be made. A misspelt field is refused.
+         */
+        EnrolmentWishBody: {
+            /**
+             * Name
+             * @description What you will know it by; the machines it lets in carry it.
+             */
+            name: string;
+            /**
+             * Cluster
+             * @description The ProxmoxCluster whose VMs it lets in.
+             * @default default
+             */
+            cluster: string;
+            /**
+             * Minutes
+             * @description How long it is good for; a month at most.
+             * @default 60
+             */
+            minutes: number;
+            /**
+             * Uses
+             * @description How often it is good for; a machine that enrols again uses it again.
+             * @default 1
+             */
+            uses: number;
+            /**
+             * Vmidfrom
+             * @description With vmidTo: only these VMs.
+             */
+            vmidFrom?: number | null;
+            /** Vmidto */
+            vmidTo?: number | null;
+            /**
+             * Matchlabels
+             * @description Only VMs whose VirtualMachine carries all of these labels.
+             * @default {}
+             */
+            matchLabels: {
+                [key: string]: string;
+            };
         };
         /**
          * ExplainedCheck
@@ -691,6 +1421,43 @@ export interface components {
             message: string;
         };
         /**
+         * FleetVector
+         * @description The whole fleet. The columns have one order; `node` counts from 0 in `nodes`.
+         */
+        FleetVector: {
+            /**
+             * Version
+             * @description The number of the last change that is in it.
+             */
+            version: number;
+            /**
+             * Takenat
+             * Format: date-time
+             */
+            takenAt: string;
+            /** Nodes */
+            nodes: components["schemas"]["Place"][];
+            /**
+             * Ids
+             * @description 123 for vm_123.
+             */
+            ids: number[];
+            /** Hostnames */
+            hostnames: string[];
+            /** Node */
+            node: number[];
+            /**
+             * States
+             * @description A letter each: h healthy, w warning, d down, u unknown, f reset_failed.
+             */
+            states: string;
+            /**
+             * Flags
+             * @description The sum of 1 paused, 2 a reset is pending, 4 held: down and not reset.
+             */
+            flags: number[];
+        };
+        /**
          * Floor
          * @description A moment before which silence does not count, and why.
          */
@@ -711,7 +1478,7 @@ export interface components {
             /** Stopped */
             stopped: boolean;
             /** Stops */
-            stops: components["schemas"]["Stop"][];
+            stops: components["schemas"]["defib_api__schemas__controls__Stop"][];
         };
         /**
          * Health
@@ -793,6 +1560,35 @@ export interface components {
             smbiosUuid?: string | null;
         };
         /**
+         * Hold
+         * @description An interval in which the VM was down and not reset.
+         */
+        Hold: {
+            /** Reason */
+            reason: string;
+            /** Message */
+            message: string;
+            /**
+             * Startedat
+             * Format: date-time
+             */
+            startedAt: string;
+            /**
+             * Endedat
+             * @description null: it holds now.
+             */
+            endedAt: string | null;
+        };
+        /**
+         * HoldCount
+         * @description How many VMs are held for one reason now.
+         */
+        HoldCount: {
+            reason: components["schemas"]["HoldReason"];
+            /** Count */
+            count: number;
+        };
+        /**
          * HoldReason
          * @description Why a VM that is down is not reset now. In the order in which they are checked.
          * @enum {string}
@@ -813,6 +1609,89 @@ export interface components {
             until: string | null;
         };
         /**
+         * Ingest
+         * @description Whether reports are stored.
+         */
+        Ingest: {
+            /** Live */
+            live: boolean;
+            /**
+             * Blindsince
+             * @description Since then nobody could store; silence says nothing about the VMs.
+             */
+            blindSince: string | null;
+            /** Replicas */
+            replicas: components["schemas"]["Replica"][];
+        };
+        /**
+         * Install
+         * @description How to install an agent: texts to copy, with the server's address filled in.
+         */
+        Install: {
+            /**
+             * Server
+             * @description The server's address in all of them.
+             */
+            server: string;
+            /**
+             * Placeholder
+             * @description What an enrolment token is to be put in the place of.
+             */
+            placeholder: string;
+            /**
+             * Linux
+             * @description Install, as one line for a shell.
+             */
+            linux: string;
+            /**
+             * Linuxdryrun
+             * @description The same, only saying what it would do.
+             */
+            linuxDryRun: string;
+            /** Linuxupgrade */
+            linuxUpgrade: string;
+            /** Linuxuninstall */
+            linuxUninstall: string;
+            /**
+             * Windows
+             * @description Install, as one line for PowerShell, run as administrator.
+             */
+            windows: string;
+            /** Windowsdryrun */
+            windowsDryRun: string;
+            /** Windowsuninstall */
+            windowsUninstall: string;
+            /**
+             * Cloudinit
+             * @description A #cloud-config.
+             */
+            cloudInit: string;
+            /**
+             * Ansible
+             * @description A playbook.
+             */
+            ansible: string;
+            /**
+             * Agentsha256
+             * @description SHA-256 of the Linux agent, in hexadecimal.
+             */
+            agentSha256: string;
+            /** Windowsagentsha256 */
+            windowsAgentSha256: string;
+        };
+        /**
+         * Intents
+         * @description Resets that are not finished.
+         */
+        Intents: {
+            /** Requested */
+            requested: number;
+            /** Sending */
+            sending: number;
+            /** Sent */
+            sent: number;
+        };
+        /**
          * Invalid
          * @description The request was refused; each field that is wrong is listed.
          */
@@ -827,6 +1706,16 @@ export interface components {
             message: string;
             /** Errors */
             errors: components["schemas"]["FieldFailure"][];
+        };
+        /**
+         * Label
+         * @description A label in use, and its values.
+         */
+        Label: {
+            /** Key */
+            key: string;
+            /** Values */
+            values: string[];
         };
         /**
          * Liveness
@@ -924,6 +1813,23 @@ export interface components {
             minutes?: number | null;
         };
         /**
+         * Me
+         * @description Who asks, and what he may do.
+         */
+        Me: {
+            /** Name */
+            name: string;
+            role: components["schemas"]["Role"];
+            via: components["schemas"]["Via"];
+            /**
+             * Csrftoken
+             * @description With a session: send it as X-CSRF-Token with each change. Else null.
+             */
+            csrfToken: string | null;
+            /** Expiresat */
+            expiresAt: string | null;
+        };
+        /**
          * Metric
          * @description One point of a VM's history: a report, or the mean of five minutes or an hour.
          */
@@ -947,6 +1853,61 @@ export interface components {
             uptime: number | null;
         };
         /**
+         * Node
+         * @description A Proxmox node, and how many of its VMs are in which state.
+         */
+        Node: {
+            /** Cluster */
+            cluster: string;
+            /**
+             * Node
+             * @description null: of these VMs it is not known.
+             */
+            node: string | null;
+            /**
+             * Online
+             * @description What Proxmox says; null where it does not.
+             */
+            online: boolean | null;
+            /** Total */
+            total: number;
+            /** Healthy */
+            healthy: number;
+            /** Warning */
+            warning: number;
+            /**
+             * Down
+             * @description Without `resetFailed`.
+             */
+            down: number;
+            /** Unknown */
+            unknown: number;
+            /** Resetfailed */
+            resetFailed: number;
+        };
+        /**
+         * Operator
+         * @description The operator, as the database knows it.
+         */
+        Operator: {
+            /**
+             * Leader
+             * @description null: nobody sweeps or resets.
+             */
+            leader: string | null;
+            /** Lastsweep */
+            lastSweep: string | null;
+            /** Sweepageseconds */
+            sweepAgeSeconds: number | null;
+            /** Kubernetesheardat */
+            kubernetesHeardAt: string | null;
+            /**
+             * Statuseswaiting
+             * @description Statuses of resources that are still to be written.
+             */
+            statusesWaiting: number;
+        };
+        /**
          * PauseRequest
          * @description Pause a VM; without an end until somebody ends it.
          */
@@ -968,11 +1929,85 @@ export interface components {
             minutes?: number | null;
         };
         /**
+         * PersonalToken
+         * @description A token in force; the token itself is shown once, when it is made.
+         */
+        PersonalToken: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            role: components["schemas"]["Role"];
+            /** Createdby */
+            createdBy: string;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Expiresat
+             * Format: date-time
+             */
+            expiresAt: string;
+        };
+        /**
+         * PersonalTokenMade
+         * @description A new token, shown this once.
+         */
+        PersonalTokenMade: {
+            /**
+             * Success
+             * @default true
+             * @constant
+             */
+            success: true;
+            /** Message */
+            message: string;
+            /** Id */
+            id: string;
+            /** Token */
+            token: string;
+            /**
+             * Expiresat
+             * Format: date-time
+             */
+            expiresAt: string;
+        };
+        /**
+         * PersonalTokenWish
+         * @description A token that is to be made. A misspelt field is refused.
+         */
+        PersonalTokenWish: {
+            /**
+             * Name
+             * @description Whose it is; written into histories.
+             */
+            name: string;
+            role: components["schemas"]["Role"];
+            /**
+             * Days
+             * @description How long it is good for; a year at most.
+             * @default 90
+             */
+            days: number;
+        };
+        /**
          * Phase
          * @description The life of a reset intent, and of each of its POSTs.
          * @enum {string}
          */
         Phase: "requested" | "sending" | "sent" | "succeeded" | "failed" | "unknown" | "dry_run" | "cancelled";
+        /**
+         * Place
+         * @description A node of a Proxmox cluster; null where it is not known which.
+         */
+        Place: {
+            /** Cluster */
+            cluster: string;
+            /** Node */
+            node: string | null;
+        };
         /**
          * Readiness
          * @description Whether reports can be stored and reads answered.
@@ -1000,6 +2035,27 @@ export interface components {
             success: boolean;
             /** Message */
             message: string;
+        };
+        /**
+         * Replica
+         * @description An API process.
+         */
+        Replica: {
+            /** Name */
+            name: string;
+            /**
+             * Startedat
+             * Format: date-time
+             */
+            startedAt: string;
+            /**
+             * Provedat
+             * Format: date-time
+             * @description When it last proved that it stores reports.
+             */
+            provedAt: string;
+            /** Live */
+            live: boolean;
         };
         /**
          * Reset
@@ -1126,6 +2182,24 @@ export interface components {
             href: string;
         };
         /**
+         * Role
+         * @description A person's or a program's rights.
+         * @enum {string}
+         */
+        Role: "viewer" | "operator" | "administrator";
+        /**
+         * RotateWish
+         * @description How a token is to be followed by the next.
+         */
+        RotateWish: {
+            /**
+             * Graceseconds
+             * @description How long the old token goes on, for the new one to get there.
+             * @default 3600
+             */
+            graceSeconds: number;
+        };
+        /**
          * Source
          * @description By which way somebody asked for something.
          * @enum {string}
@@ -1151,26 +2225,6 @@ export interface components {
             config: components["schemas"]["ConfigInForce"];
         };
         /**
-         * Stop
-         * @description One global stop in force.
-         */
-        Stop: {
-            /** Reason */
-            reason: string;
-            /** By */
-            by: string;
-            /**
-             * Since
-             * Format: date-time
-             */
-            since: string;
-            /**
-             * Systemconfig
-             * @description The SystemConfig that asks for it, and alone ends it; null: set by hand.
-             */
-            systemConfig: string | null;
-        };
-        /**
          * StopRequest
          * @description Stop every reset, everywhere.
          */
@@ -1178,6 +2232,76 @@ export interface components {
             /**
              * Reason
              * @description Who does what; it is kept, and shown where it holds.
+             */
+            reason: string;
+        };
+        /**
+         * System
+         * @description How Defib itself is.
+         */
+        System: {
+            /**
+             * Timestamp
+             * Format: date-time
+             */
+            timestamp: string;
+            /** Version */
+            version: string;
+            ingest: components["schemas"]["Ingest"];
+            operator: components["schemas"]["Operator"];
+            /** Clusters */
+            clusters: components["schemas"]["Cluster"][];
+            /** Holds */
+            holds: components["schemas"]["HoldCount"][];
+            /** Brakes */
+            brakes: components["schemas"]["Brake"][];
+            globalStop: components["schemas"]["defib_api__schemas__overview__Stop"] | null;
+            intents: components["schemas"]["Intents"];
+            /**
+             * Reportswaiting
+             * @description Reports that this API process is about to store.
+             */
+            reportsWaiting: number;
+            redis: components["schemas"]["CheckStatus"];
+        };
+        /**
+         * TokenRotated
+         * @description The VM's next token, shown this once.
+         */
+        TokenRotated: {
+            /**
+             * Success
+             * @default true
+             * @constant
+             */
+            success: true;
+            /** Message */
+            message: string;
+            /** Id */
+            id: string;
+            /** Token */
+            token: string;
+            /**
+             * Oldexpiresat
+             * Format: date-time
+             */
+            oldExpiresAt: string;
+        };
+        /**
+         * Transition
+         * @description A change of state.
+         */
+        Transition: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            from: components["schemas"]["State"];
+            to: components["schemas"]["State"];
+            /**
+             * Reason
+             * @description FirstHeartbeat, HeartbeatMissing, ...: see the glossary.
              */
             reason: string;
         };
@@ -1201,8 +2325,16 @@ export interface components {
          */
         VerdictKind: "alive" | "never_reported" | "not_managed" | "waiting" | "held" | "under_way" | "recorded" | "due";
         /**
+         * Via
+         * @description How somebody showed who he is.
+         * @enum {string}
+         */
+        Via: "token" | "session" | "oidc" | "proxy";
+        /**
          * Vm
          * @description A VM and what is known of it. Sizes in MB, CPU in percent, uptime in seconds.
+         *
+         *     PostgreSQL writes it; see store/vm_rows.py.
          */
         Vm: {
             /** Id */
@@ -1345,6 +2477,24 @@ export interface components {
             text: string;
         };
         /**
+         * VmPage
+         * @description One page of VMs.
+         */
+        VmPage: {
+            /** Items */
+            items: components["schemas"]["Vm"][];
+            /**
+             * Nextcursor
+             * @description For the next page; null on the last.
+             */
+            nextCursor: string | null;
+            /**
+             * Total
+             * @description How many VMs all pages have.
+             */
+            total: number;
+        };
+        /**
          * WindowOpened
          * @description The window is open, or will be.
          */
@@ -1374,6 +2524,46 @@ export interface components {
              * @description How many VMs carry the labels now.
              */
             vms: number;
+        };
+        /**
+         * Stop
+         * @description One global stop in force.
+         */
+        defib_api__schemas__controls__Stop: {
+            /** Reason */
+            reason: string;
+            /** By */
+            by: string;
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /**
+             * Systemconfig
+             * @description The SystemConfig that asks for it, and alone ends it; null: set by hand.
+             */
+            systemConfig: string | null;
+        };
+        /**
+         * Stop
+         * @description Everything is stopped.
+         */
+        defib_api__schemas__overview__Stop: {
+            /** Reason */
+            reason: string;
+            /** Startedby */
+            startedBy: string;
+            /**
+             * Startedat
+             * Format: date-time
+             */
+            startedAt: string;
+            /**
+             * Systemconfig
+             * @description The SystemConfig that asks for it.
+             */
+            systemConfig: string | null;
         };
     };
     responses: never;
@@ -1541,6 +2731,404 @@ export interface operations {
             };
         };
     };
+    enroll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "token": "defib_agent_3k2b...",
+                     *       "tokenId": "agent_token_7",
+                     *       "vmId": "vm_123",
+                     *       "cluster": "default",
+                     *       "vmid": "100",
+                     *       "node": "pve-node-1",
+                     *       "reportIntervalSeconds": 30
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EnrolAnswer"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token does not reach this VM. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the enrolment token rack-7 is for VMs 100 to 199, not for VM 205"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Another machine reports as this VM now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "VM 100 holds a token, and a machine reports with it now; if that is this one, or gone for good, have an administrator revoke it: defib token revoke agent_token_7"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body is larger than 16384 bytes"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not declared as JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "send JSON, with Content-Type: application/json"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description This VM has several reports waiting already. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "this VM has several reports waiting already"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    beginSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "kim",
+                     *       "role": "operator",
+                     *       "via": "session",
+                     *       "csrfToken": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "expiresAt": "2024-01-02T00:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body is larger than 16384 bytes"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not declared as JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "send JSON, with Content-Type: application/json"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description This VM has several reports waiting already. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "this VM has several reports waiting already"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "changed": true,
+                     *       "message": "signed out; the session's cookie is good for nothing now"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     getStatus: {
         parameters: {
             query?: never;
@@ -1626,9 +3214,590 @@ export interface operations {
             };
         };
     };
-    listVms: {
+    getFleet: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "version": 4711,
+                     *       "takenAt": "2024-01-01T12:00:00Z",
+                     *       "nodes": [
+                     *         {
+                     *           "cluster": "default",
+                     *           "node": "pve-node-1"
+                     *         }
+                     *       ],
+                     *       "ids": [
+                     *         123,
+                     *         124
+                     *       ],
+                     *       "hostnames": [
+                     *         "web-server-01",
+                     *         "web-server-02"
+                     *       ],
+                     *       "node": [
+                     *         0,
+                     *         0
+                     *       ],
+                     *       "states": "hd",
+                     *       "flags": [
+                     *         0,
+                     *         4
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FleetVector"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listNodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "cluster": "default",
+                     *         "node": "pve-node-1",
+                     *         "online": true,
+                     *         "total": 2,
+                     *         "healthy": 1,
+                     *         "warning": 0,
+                     *         "down": 1,
+                     *         "unknown": 0,
+                     *         "resetFailed": 0
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Node"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listLabels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "key": "team",
+                     *         "values": [
+                     *           "shop",
+                     *           "search"
+                     *         ]
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Label"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The last `id` received: what came since is told first. */
+                "last-event-id"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of Server-Sent Events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example event: snapshot
+                     *     id: 4711
+                     *     data: {"version":4711,"vms":{"total":2,"healthy":2,"warning":0,"down":0,"unknown":0,"resetFailed":0}}
+                     *
+                     *     event: change
+                     *     id: 4712
+                     *     data: {"changes":[{"id":"vm_123","hostname":"web-server-01","node":"pve-node-1","state":"down","health":"down","resetPending":false,"at":"2024-01-01T12:00:00Z","reason":"HeartbeatMissing"}],"vms":{"total":2,"healthy":1,"warning":0,"down":1,"unknown":0,"resetFailed":0}}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getSystem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "timestamp": "2024-01-01T12:00:00Z",
+                     *       "version": "0.1.0",
+                     *       "ingest": {
+                     *         "live": true,
+                     *         "replicas": [
+                     *           {
+                     *             "name": "defib-api-0:3000:1",
+                     *             "startedAt": "2024-01-01T09:00:00Z",
+                     *             "provedAt": "2024-01-01T12:00:00Z",
+                     *             "live": true
+                     *           }
+                     *         ]
+                     *       },
+                     *       "operator": {
+                     *         "leader": "defib-operator-0",
+                     *         "lastSweep": "2024-01-01T11:59:54Z",
+                     *         "sweepAgeSeconds": 6.2,
+                     *         "kubernetesHeardAt": "2024-01-01T11:59:59Z",
+                     *         "statusesWaiting": 0
+                     *       },
+                     *       "clusters": [
+                     *         {
+                     *           "name": "default",
+                     *           "namespace": "defib",
+                     *           "reachable": true,
+                     *           "version": "8.4.1",
+                     *           "quorate": true,
+                     *           "checkedAt": "2024-01-01T11:59:55Z",
+                     *           "tokenMissing": [],
+                     *           "nodes": [
+                     *             {
+                     *               "name": "pve-node-1",
+                     *               "online": true
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "holds": [
+                     *         {
+                     *           "reason": "NodeBrake",
+                     *           "count": 12
+                     *         }
+                     *       ],
+                     *       "brakes": [
+                     *         {
+                     *           "reason": "NodeBrake",
+                     *           "kind": "node",
+                     *           "scope": "default/pve-node-2",
+                     *           "message": "more than half of the VMs on this node are silent",
+                     *           "since": "2024-01-01T11:58:00Z",
+                     *           "vms": 12
+                     *         }
+                     *       ],
+                     *       "intents": {
+                     *         "requested": 0,
+                     *         "sending": 0,
+                     *         "sent": 1
+                     *       },
+                     *       "reportsWaiting": 3,
+                     *       "redis": "ok"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["System"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "name": "default",
+                     *         "namespace": "defib",
+                     *         "source": "SystemConfig",
+                     *         "generation": 4,
+                     *         "spec": {
+                     *           "staleTimeoutMs": 300000,
+                     *           "cpuThreshold": 80,
+                     *           "ramThreshold": 90
+                     *         },
+                     *         "inForceSince": "2024-01-01T09:00:00Z",
+                     *         "vms": 10
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Config"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listVms: {
+        parameters: {
+            query?: {
+                /** @description VMs on a page. */
+                limit?: number;
+                /** @description `nextCursor` of the page before. */
+                cursor?: string | null;
+                /** @description Part of the host name, VMID or node's name. */
+                search?: string | null;
+                /** @description States, with commas between: unknown, healthy, warning, down, reset_failed. */
+                health?: string | null;
+                node?: string | null;
+                cluster?: string | null;
+                /** @description `key` or `key=value`; all must be there. */
+                label?: string[] | null;
+                paused?: boolean | null;
+                /** @description health, hostname, node, vmid, cpu, ram, lastHeartbeat; `-` before it turns it around. */
+                sort?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1676,7 +3845,28 @@ export interface operations {
                      *       }
                      *     ]
                      */
-                    "application/json": components["schemas"]["Vm"][];
+                    "application/json": components["schemas"]["Vm"][] | components["schemas"]["VmPage"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
                 };
             };
             /** @description No valid key or token. */
@@ -2008,6 +4198,241 @@ export interface operations {
                      *     ]
                      */
                     "application/json": components["schemas"]["Reset"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getVmTimeline: {
+        parameters: {
+            query?: {
+                /** @description How far back. */
+                hours?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The VM's id, as /api/vms shows it. */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "at": "2024-01-01T11:05:00Z",
+                     *         "from": "healthy",
+                     *         "to": "down",
+                     *         "reason": "HeartbeatMissing"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Transition"][];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getVmHolds: {
+        parameters: {
+            query?: {
+                /** @description How far back. */
+                hours?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The VM's id, as /api/vms shows it. */
+                vm_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "reason": "VMLocked",
+                     *         "message": "a backup of VM 100 is running (lock: backup)",
+                     *         "startedAt": "2024-01-01T11:05:00Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Hold"][];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
                 };
             };
             /** @description No valid key or token. */
@@ -3715,6 +6140,1175 @@ export interface operations {
                      * @example {
                      *       "success": false,
                      *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getInstall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "server": "https://defib.example.com",
+                     *       "placeholder": "ENROLMENT_TOKEN",
+                     *       "linux": "printf 'X-Enrolment-Token: %s\\n' ENROLMENT_TOKEN | curl -fsS -H @- https://defib.example.com/install.sh | sudo sh",
+                     *       "linuxDryRun": "printf 'X-Enrolment-Token: %s\\n' ENROLMENT_TOKEN | curl -fsS -H @- https://defib.example.com/install.sh | sudo sh -s -- --dry-run",
+                     *       "linuxUpgrade": "curl -fsS https://defib.example.com/install.sh | sudo sh -s -- --upgrade",
+                     *       "linuxUninstall": "curl -fsS https://defib.example.com/install.sh | sudo sh -s -- --uninstall",
+                     *       "windows": "& ([scriptblock]::Create((Invoke-RestMethod -UseBasicParsing -Headers @{'X-Enrolment-Token' = 'ENROLMENT_TOKEN'} https://defib.example.com/install.ps1)))",
+                     *       "windowsDryRun": "& ([scriptblock]::Create((Invoke-RestMethod -UseBasicParsing -Headers @{'X-Enrolment-Token' = 'ENROLMENT_TOKEN'} https://defib.example.com/install.ps1))) -DryRun",
+                     *       "windowsUninstall": "& ([scriptblock]::Create((Invoke-RestMethod -UseBasicParsing https://defib.example.com/install.ps1))) -Uninstall",
+                     *       "cloudInit": "#cloud-config\n...",
+                     *       "ansible": "- name: Defib's agent\n...",
+                     *       "agentSha256": "0000000000000000000000000000000000000000000000000000000000000000",
+                     *       "windowsAgentSha256": "0000000000000000000000000000000000000000000000000000000000000000"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Install"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listEnrolmentTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "enrolment_9",
+                     *         "name": "rack-7",
+                     *         "cluster": "default",
+                     *         "vmidFrom": 100,
+                     *         "vmidTo": 199,
+                     *         "matchLabels": {},
+                     *         "uses": 3,
+                     *         "usesMost": 100,
+                     *         "createdBy": "kim",
+                     *         "createdAt": "2024-01-01T12:00:00Z",
+                     *         "expiresAt": "2024-01-01T13:00:00Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["EnrolmentToken"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    createEnrolmentToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolmentWishBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "message": "rack-7 lets in 100 machines until 2024-01-01T13:00:00Z. It is shown this once.",
+                     *       "id": "enrolment_9",
+                     *       "token": "defib_enrol_9f1c...",
+                     *       "expiresAt": "2024-01-01T13:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EnrolmentTokenMade"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body is larger than 16384 bytes"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not declared as JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "send JSON, with Content-Type: application/json"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    revokeEnrolmentToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path: {
+                token_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "changed": true,
+                     *       "message": "rack-7 is revoked; the machines it let in go on with their tokens"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listAgentTokens: {
+        parameters: {
+            query?: {
+                /** @description Only of this VM. */
+                vm?: string | null;
+                limit?: number;
+                /** @description Only those after this one. */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "agent_token_7",
+                     *         "kind": "vm",
+                     *         "name": "web-server-01",
+                     *         "cluster": "default",
+                     *         "vmId": "vm_123",
+                     *         "vmid": "100",
+                     *         "hostname": "web-server-01",
+                     *         "smbiosUuid": "4c4c4544-0042-4b10-8057-b6c04f4d3432",
+                     *         "createdBy": "enrolment token rack-7",
+                     *         "createdAt": "2024-01-01T12:00:00Z",
+                     *         "lastHeartbeat": "2024-01-01T12:30:00Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["AgentToken"][];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    rotateAgentToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path: {
+                token_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "message": "This is the next token, shown this once; the one before goes on until 2024-01-01T13:00:00Z",
+                     *       "id": "agent_token_8",
+                     *       "token": "defib_agent_x81v...",
+                     *       "oldExpiresAt": "2024-01-01T13:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenRotated"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body is larger than 16384 bytes"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not declared as JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "send JSON, with Content-Type: application/json"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    revokeAgentToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path: {
+                token_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "changed": true,
+                     *       "message": "the token of web-server-01 is revoked: within seconds its reports are refused, which shows that the VM is alive, but keeps it from being reset while its agent goes on"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "kim",
+                     *       "role": "operator",
+                     *       "via": "session",
+                     *       "csrfToken": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "expiresAt": "2024-01-02T00:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listPersonalTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "personal_token_4",
+                     *         "name": "ci",
+                     *         "role": "viewer",
+                     *         "createdBy": "kim",
+                     *         "createdAt": "2024-01-01T12:00:00Z",
+                     *         "expiresAt": "2024-03-31T12:00:00Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["PersonalToken"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The role does not reach. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "kim is viewer here, and this needs operator"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    createPersonalToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonalTokenWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "message": "ci is viewer until 2024-03-31T12:00:00Z. The token is shown this once.",
+                     *       "id": "personal_token_4",
+                     *       "token": "defib_person_p0c4...",
+                     *       "expiresAt": "2024-03-31T12:00:00Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PersonalTokenMade"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The role does not reach. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "kim is viewer here, and this needs operator"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body is larger than 16384 bytes"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not declared as JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "send JSON, with Content-Type: application/json"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    revokePersonalToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path: {
+                token_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "changed": true,
+                     *       "message": "the token of ci is revoked, and so are the sessions begun with it"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The role does not reach. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "kim is viewer here, and this needs operator"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
                      *     }
                      */
                     "application/json": components["schemas"]["Failure"];

@@ -36,6 +36,7 @@ SUITES = (
     "fleet_sim",
     "bench",
     "api",
+    "frontend",
     "identity",
     "pipeline",
     "controls",

@@ -37,11 +37,15 @@ function patience(asked: number | null | undefined): AbortSignal | null {
 }
 
 function noAnswer(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  if (error.name === 'AbortError') return error; // nobody waits for it any more
-  if (error.name === 'TimeoutError')
+  const name = nameOf(error);
+  if (name === 'AbortError') return error; // nobody waits for it any more
+  if (name === 'TimeoutError')
     return new Failure('slow', 'the API did not answer within 10 seconds');
   return new Failure('unreachable', 'the API cannot be reached');
+}
+
+function nameOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'name' in error ? String(error.name) : '';
 }
 
 export const client = createClient<paths>({
@@ -63,8 +67,7 @@ export async function said<Data>(answering: Promise<Answer<Data>>): Promise<Data
 
 /** A body that ended early, or is no JSON: a proxy's page, half an answer. */
 function cutOff(error: unknown): unknown {
-  if (error instanceof Failure || (error instanceof Error && error.name === 'AbortError'))
-    return error;
+  if (error instanceof Failure || nameOf(error) === 'AbortError') return error;
   return new Failure('garbled', 'the answer of the API was cut off, or is not the API’s');
 }
 

@@ -59,6 +59,7 @@ export const en = {
     expired:
       'Your session is over: the token was revoked or has expired. Sign in again and you are back where you were.',
     empty: 'Paste a token first.',
+    noToken: 'This is no token: it has blanks or letters that no token has.',
     out: 'Sign out',
   },
 

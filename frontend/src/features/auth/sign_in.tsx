@@ -18,6 +18,8 @@ export function SignIn({ expired }: { expired: boolean }) {
     event.preventDefault();
     const given = token.trim();
     if (given === '') return setProblem(en.signIn.empty);
+    // A header holds nothing else, and no token does.
+    if (!/^[\x21-\x7e]+$/.test(given)) return setProblem(en.signIn.noToken);
     setChecking(true);
     setProblem(null);
     try {

@@ -1,0 +1,123 @@
+import { describe, expect, test } from 'vitest';
+import { fleetWith, pageWith } from '@/live/apply';
+import { LiveConnection, retryAfterMs } from '@/live/connection';
+import { freshnessOf } from '@/live/freshness';
+import { eventOf, eventsOf } from '@/live/server_sent_events';
+
+const change = {
+  id: 'vm_7',
+  hostname: 'web-07',
+  state: 'down' as const,
+  health: 'down' as const,
+  resetPending: true,
+  at: '2026-03-01T11:55:00Z',
+  reason: 'HeartbeatMissing',
+};
+
+function bodyOf(...pieces: string[]): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    start(controller) {
+      for (const piece of pieces) controller.enqueue(encoder.encode(piece));
+      controller.close();
+    },
+  });
+}
+
+describe('the stream of changes', () => {
+  test('an event has its name, its number and its lines', () => {
+    expect(eventOf('event: change\nid: 12\ndata: {"a":\ndata: 1}')).toEqual({
+      event: 'change',
+      id: '12',
+      data: '{"a":\n1}',
+    });
+  });
+
+  test('a comment is life, and no event', () => {
+    expect(eventOf(': alive')).toBeNull();
+  });
+
+  test('events cut anywhere arrive whole', async () => {
+    let heard = 0;
+    const events = [];
+    const body = bodyOf('event: snap', 'shot\ndata: 1\n', '\n: alive\n\ndata: 2\n\n', 'data: half');
+    for await (const event of eventsOf(body, () => heard++)) events.push(event.data);
+    expect(events).toEqual(['1', '2']);
+    expect(heard).toBe(4);
+  });
+
+  test('a 401 ends it for good; the session decides what happens then', async () => {
+    let opened = 0;
+    const connection = new LiveConnection(
+      { snapshot: () => undefined, changes: () => undefined, resync: () => undefined },
+      async () => {
+        opened += 1;
+        return new Response(null, { status: 401 });
+      },
+    );
+    connection.start();
+    await Promise.resolve();
+    await Promise.resolve();
+    connection.stop();
+    expect(opened).toBe(1);
+  });
+
+  test('a stream that opens makes the page live, and its end makes it ask by itself', async () => {
+    const modes: string[] = [];
+    const seen: unknown[] = [];
+    const connection = new LiveConnection(
+      { snapshot: (it) => seen.push(it), changes: () => undefined, resync: () => undefined },
+      async () => new Response(bodyOf('event: snapshot\nid: 3\ndata: {"version":3}\n\n')),
+    );
+    const ended = new Promise<void>((resolve) => {
+      connection.subscribe(() => {
+        modes.push(connection.state().mode);
+        if (connection.state().mode === 'polling') resolve();
+      });
+    });
+    connection.start();
+    await ended;
+    connection.stop();
+    expect(seen).toEqual([{ version: 3 }]);
+    expect(modes[0]).toBe('live');
+  });
+
+  test('many failures wait longer, never longer than half a minute, never all at once', () => {
+    expect(retryAfterMs(1, 0)).toBe(1000);
+    expect(retryAfterMs(3, 0)).toBe(4000);
+    expect(retryAfterMs(30, 0)).toBe(30_000);
+    expect(retryAfterMs(30, 1)).toBe(15_000);
+  });
+});
+
+describe('freshness', () => {
+  test('goes by what was heard, on a clock nobody can set', () => {
+    const state = { mode: 'live' as const, heardAt: 1000 };
+    expect(freshnessOf(state, 6000)).toBe('live');
+    expect(freshnessOf(state, 26_000)).toBe('stale');
+    expect(freshnessOf(state, 90_000)).toBe('offline');
+    expect(freshnessOf({ mode: 'polling', heardAt: 1000 }, 6000)).toBe('polling');
+  });
+});
+
+describe('a change', () => {
+  test('is seen in the list at once', () => {
+    const vm = {
+      id: 'vm_7',
+      state: 'healthy',
+      health: 'healthy',
+      resetPending: false,
+      stateSince: 'x',
+    };
+    const page = { items: [vm], nextCursor: null, total: 1 };
+    const after = pageWith(page as never, new Map([['vm_7', change]]));
+    expect(after?.items[0]).toMatchObject({ state: 'down', isDown: true, resetPending: true });
+    expect(after?.items[0]?.stateSince).toBe(change.at);
+  });
+
+  test('is seen on the map, and leaves the others alone', () => {
+    const fleet = { ids: [6, 7, 8], states: 'hhw' };
+    expect(fleetWith(fleet as never, new Map([['vm_7', change]]))?.states).toBe('hdw');
+    expect(fleetWith(fleet as never, new Map([['vm_99', { ...change, id: 'vm_99' }]]))).toBe(fleet);
+  });
+});

@@ -35,7 +35,8 @@ class QemuSettings:
     """Its sockets, its console's log and its captures; it must exist."""
     api_port: int
     memory_mib: int = 256
-    append: str = "console=ttyS0 quiet panic=0"
+    append: str = "console=ttyS0 quiet panic=0 no_timer_check"
+    """Without no_timer_check a guest that is emulated on a busy machine may panic at boot."""
 
     @property
     def console(self) -> Path:

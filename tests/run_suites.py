@@ -46,12 +46,14 @@ SUITES = (
     "docs",
     "stack",
     "e2e",
+    "page",
     "real_guest",
 )
 SIDE_BY_SIDE = frozenset({"simulate"})
 """Suites on a virtual clock, which no load can disturb: they use every core."""
 NEEDED_PROGRAMS = {
     "busybox": "busybox",
+    "chromium": "chromium",
     "curl": "curl",
     "dash": "dash",
     "debootstrap": "debootstrap",

@@ -7,6 +7,7 @@ export const keys = {
   fleet: ['fleet'] as const,
   nodes: ['nodes'] as const,
   labels: ['labels'] as const,
+  install: ['install'] as const,
   configs: ['configs'] as const,
   lists: ['vms', 'list'] as const,
   list: (query: FleetQuery, limit: number) => ['vms', 'list', query, limit] as const,

@@ -193,7 +193,9 @@ export const en = {
     more: 'System health',
     operator: 'Operator',
     leader: 'Leader',
-    noLeader: 'No leader',
+    noLeader: 'No leader: nothing is decided or reset',
+    hasLeader: 'An operator leads',
+    running: 'Running',
     lastSweep: 'Last sweep',
     kubernetes: 'Kubernetes last heard',
     clusters: 'Proxmox clusters',
@@ -214,6 +216,7 @@ export const en = {
     redis: 'Redis',
     redisState: {
       ok: 'In use',
+      down: 'Away: reads come from PostgreSQL, slower',
       degraded: 'Away: reads come from PostgreSQL, slower',
       off: 'Not configured',
     },
@@ -255,7 +258,9 @@ export const en = {
 
   addVm: {
     title: 'Add a VM',
-    lead: 'Run this on the VM, as root. It installs the agent, which reports every 30 seconds.',
+    lead: 'Make a token, then run the line on the VM. It installs the agent, which reports every 30 seconds.',
+    make: 'Make a token for one VM',
+    made: 'The token is in the lines below. It is good for one machine and for an hour, and is shown this once.',
     after:
       'The VM appears in the fleet with its first report. It is not reset before it has reported three times.',
     copy: 'Copy',

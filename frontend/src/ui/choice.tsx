@@ -13,12 +13,12 @@ export function Choice({
   onChange: (value: string) => void;
 }) {
   return (
-    <span className="relative inline-flex max-w-full">
+    <span className="relative inline-flex max-w-full max-sm:w-[calc(50%-0.25rem)]">
       <select
         aria-label={label}
         value={value}
         onChange={(event) => onChange(event.target.value)}
-        className="h-8 max-w-56 appearance-none truncate rounded-md border border-line-strong bg-surface pr-7 pl-2.5 font-medium hover:bg-raised"
+        className="h-8 max-w-full appearance-none max-sm:w-full sm:max-w-52 truncate rounded-md border border-line-strong bg-surface pr-7 pl-2.5 font-medium hover:bg-raised"
       >
         {options.map(([one, text]) => (
           <option key={one} value={one}>

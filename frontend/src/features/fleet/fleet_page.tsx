@@ -49,7 +49,7 @@ export function FleetPage() {
       <h1 className="sr-only">{en.fleet.title}</h1>
       <Counters query={query} />
       <div className="flex flex-wrap items-center gap-2">
-        <div className="min-w-0 flex-1">
+        <div className="w-full min-w-0 lg:w-auto lg:flex-1">
           <Filters query={query} ask={ask} searchRef={search} />
         </div>
         <ViewSwitch view={view} onChange={show} />

@@ -1,7 +1,196 @@
-/** How Defib itself is. */
+/** How Defib itself is: what it hears, who leads, what it may reach, and what holds it back. */
+import { useQuery } from '@tanstack/react-query';
+import { CircleCheck, CircleHelp, CircleSlash } from 'lucide-react';
+import type { ReactNode } from 'react';
+import { keys } from '@/api/keys';
+import { readSystem } from '@/api/reads';
+import type { Cluster, System } from '@/api/types';
+import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
-import { Nothing } from '@/ui/trouble';
+import { Ago } from '@/ui/moment';
+import { FailureNote, Loading } from '@/ui/trouble';
+
+const words = en.system;
 
 export function SystemPage() {
-  return <Nothing title={en.system.title} next="" />;
+  const system = useQuery({
+    queryKey: keys.system,
+    queryFn: readSystem,
+    refetchInterval: REFRESH_MS,
+  });
+  if (system.data === undefined)
+    return system.isError ? (
+      <FailureNote error={system.error} onRetry={() => void system.refetch()} />
+    ) : (
+      <Loading />
+    );
+  const { data } = system;
+  return (
+    <div className="flex flex-col gap-3">
+      <h1 className="text-lg font-semibold">{words.title}</h1>
+      <div className="grid gap-3 md:grid-cols-2 xl:grid-cols-3">
+        <Ingest system={data} />
+        <Operator system={data} />
+        <Queue system={data} />
+        <Clusters clusters={data.clusters} />
+        <Brakes system={data} />
+        <Holds system={data} />
+      </div>
+      <p className="text-sm text-soft">
+        {words.version} {data.version}
+      </p>
+    </div>
+  );
+}
+
+function Part({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className="panel flex flex-col gap-2 p-4">
+      <h2 className="text-xs font-semibold tracking-wide text-soft uppercase">{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+/** A verdict as sign, word and colour; `null` where nobody knows. */
+function Verdict({ good, children }: { good: boolean | null; children: ReactNode }) {
+  const [Sign, colour] =
+    good === null
+      ? [CircleHelp, 'text-unknown']
+      : good
+        ? [CircleCheck, 'text-healthy']
+        : [CircleSlash, 'text-down'];
+  return (
+    <p className={`flex items-center gap-2 font-medium ${colour}`}>
+      <Sign size={17} className="shrink-0" aria-hidden="true" />
+      {children}
+    </p>
+  );
+}
+
+function Facts({ facts }: { facts: readonly (readonly [string, ReactNode])[] }) {
+  return (
+    <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1">
+      {facts.map(([name, value]) => (
+        <div key={name} className="contents">
+          <dt className="text-soft">{name}</dt>
+          <dd className="min-w-0 truncate text-right">{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+const when = (at: string | null) => (at === null ? en.time.never : <Ago at={at} />);
+
+function Ingest({ system: { ingest, redis } }: { system: System }) {
+  return (
+    <Part title={words.ingest}>
+      <Verdict good={ingest.live}>{ingest.live ? words.ingestLive : words.ingestBlind}</Verdict>
+      <Facts
+        facts={[
+          ...(ingest.blindSince === null ? [] : [[words.since, when(ingest.blindSince)] as const]),
+          [words.running, words.replicas(ingest.replicas.filter((one) => one.live).length)],
+          [words.redis, words.redisState[redis]],
+        ]}
+      />
+    </Part>
+  );
+}
+
+function Operator({ system: { operator } }: { system: System }) {
+  const { leader } = operator;
+  return (
+    <Part title={words.operator}>
+      <Verdict good={leader !== null}>{leader === null ? words.noLeader : words.hasLeader}</Verdict>
+      <Facts
+        facts={[
+          [
+            words.leader,
+            <span title={leader ?? ''} key="leader">
+              {leader ?? words.none}
+            </span>,
+          ],
+          [words.lastSweep, when(operator.lastSweep)],
+          [words.kubernetes, when(operator.kubernetesHeardAt)],
+        ]}
+      />
+    </Part>
+  );
+}
+
+function Queue({ system: { intents } }: { system: System }) {
+  return (
+    <Part title={words.queue}>
+      <Facts
+        facts={[
+          [words.requested, intents.requested],
+          [words.sending, intents.sending],
+          [words.sent, intents.sent],
+        ]}
+      />
+    </Part>
+  );
+}
+
+function Clusters({ clusters }: { clusters: readonly Cluster[] }) {
+  return (
+    <Part title={words.clusters}>
+      {clusters.length === 0 && <p className="text-soft">{words.noClusters}</p>}
+      {clusters.map((cluster) => (
+        <div key={`${cluster.namespace} ${cluster.name}`} className="flex flex-col gap-1">
+          <Verdict good={cluster.reachable}>
+            {cluster.name}: {reachText(cluster)}
+          </Verdict>
+          {(cluster.invalid ?? cluster.message) && (
+            <p className="text-sm text-soft">{cluster.invalid ?? cluster.message}</p>
+          )}
+          <p className="text-sm text-soft">
+            {cluster.nodes
+              .map((node) =>
+                node.online === false ? `${node.name} (${en.fleet.nodeOffline})` : node.name,
+              )
+              .join(', ')}
+          </p>
+        </div>
+      ))}
+    </Part>
+  );
+}
+
+function reachText({ reachable, quorate, version }: Cluster): string {
+  if (reachable === null) return words.notAsked;
+  if (!reachable) return words.unreachable;
+  const quorum = quorate === null ? [] : [quorate ? words.quorate : words.notQuorate];
+  return [words.reachable, ...(version === null ? [] : [version]), ...quorum].join(' · ');
+}
+
+function Brakes({ system: { brakes } }: { system: System }) {
+  return (
+    <Part title={words.brakes}>
+      {brakes.length === 0 && <p className="text-soft">{words.noBrakes}</p>}
+      {brakes.map((brake) => (
+        <div key={`${brake.reason} ${brake.scope}`}>
+          <p className="font-medium text-warning">
+            {brake.reason} · {brake.scope}
+          </p>
+          <p className="text-sm text-soft">
+            {brake.message} · <Ago at={brake.since} />
+          </p>
+        </div>
+      ))}
+    </Part>
+  );
+}
+
+function Holds({ system: { holds } }: { system: System }) {
+  return (
+    <Part title={words.holds}>
+      {holds.length === 0 ? (
+        <p className="text-soft">{words.noHolds}</p>
+      ) : (
+        <Facts facts={holds.map((hold) => [hold.reason, hold.count] as const)} />
+      )}
+    </Part>
+  );
 }

@@ -105,15 +105,6 @@ def test_it_fits_a_phone(opened: Opened) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_an_api_that_is_gone_is_said_and_its_return_too(opened: Opened) -> None:
-    page = opened("/")
-    shown(page)
-    page.context.set_offline(True)
-    expect(page.get_by_text("No answer from the API for")).to_be_visible()
-    page.context.set_offline(False)
-    expect(page.get_by_text("No answer from the API for")).to_have_count(0)
-
-
 def test_an_empty_fleet_says_what_to_do(opened: Opened) -> None:
     page = opened("/system")
     empty = {"items": [], "nextCursor": None, "total": 0}

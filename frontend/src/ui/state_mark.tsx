@@ -52,7 +52,7 @@ export function StateMark({ state, size = 16 }: { state: State; size?: number })
 export function StateBadge({ state }: { state: State }) {
   return (
     <span
-      className={`inline-flex items-center gap-1.5 font-medium whitespace-nowrap ${STATE_COLOUR[state]}`}
+      className={`inline-flex items-center gap-1.5 align-middle font-medium whitespace-nowrap ${STATE_COLOUR[state]}`}
       title={en.stateMeans[state]}
     >
       <StateMark state={state} />

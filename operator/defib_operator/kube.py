@@ -4,6 +4,7 @@ Reads a kubeconfig that it was given, or the pod's service account; never the us
 """
 
 import base64
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ PROBE_SECONDS = 3
 SECRET_SECONDS = 3
 """The sweep may wait for it: a token that is known already is used where it takes longer."""
 FIELD_MANAGER = "defib-operator"
+WORDS_MAX = 500
 MERGE_PATCH = "application/merge-patch+json"
 BAD_REQUEST, NOT_FOUND, CONFLICT, UNPROCESSABLE = 400, 404, 409, 422
 
@@ -226,4 +228,13 @@ def _translate(what: str, error: ApiException) -> KubernetesError:
     kind = {NOT_FOUND: KubernetesNotFound, CONFLICT: KubernetesConflict}.get(
         error.status, KubernetesError
     )
-    return kind(what, error.status, f"{error.status} {error.reason}: {str(error.body)[:500]}")
+    return kind(what, error.status, f"{error.status} {error.reason}: {_words_of(error)}")
+
+
+def _words_of(error: ApiException) -> str:
+    """The API server's own sentence; it names verb, resource and user where rights are missing."""
+    try:
+        words = json.loads(error.body)["message"]
+    except (ValueError, TypeError, KeyError):
+        words = error.body
+    return str(words)[:WORDS_MAX]

@@ -110,6 +110,13 @@ class Watching:
             await run_kopf(registry, self._namespace)
         except aiohttp.ClientError as error:
             raise KubernetesError("watch custom resources", None, repr(error)) from error
+        except Exception as error:
+            # kopf keeps the class of its refusals to itself; they carry a status and the words.
+            status = getattr(error, "status", None)
+            if not isinstance(status, int):
+                raise
+            text = f"{status}: {error.args[0] if error.args else error!r}"
+            raise KubernetesError("watch custom resources", status, text) from error
 
     async def _login(self, **_: object) -> kopf.ConnectionInfo:
         return self._kubernetes.login()

@@ -26,7 +26,7 @@ SECRET_SECONDS = 3
 FIELD_MANAGER = "defib-operator"
 WORDS_MAX = 500
 MERGE_PATCH = "application/merge-patch+json"
-BAD_REQUEST, NOT_FOUND, CONFLICT, UNPROCESSABLE = 400, 404, 409, 422
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, CONFLICT, UNPROCESSABLE = 400, 403, 404, 409, 422
 
 Object = Mapping[str, Any]
 
@@ -85,6 +85,7 @@ class Kubernetes:
         self._objects = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
         self._events = client.EventsV1Api(api)
+        self._authorization = client.AuthorizationV1Api(api)
 
     def login(self) -> kopf.ConnectionInfo:
         """Give kopf the same credentials."""
@@ -120,6 +121,30 @@ class Kubernetes:
         await self._call(
             f"list {resource.plural}", self._list, resource, namespace, None, 1, PROBE_SECONDS
         )
+
+    async def check_may_watch(self, resource: Resource, namespace: str | None) -> None:
+        """Ask whether we may watch a kind; raise KubernetesError where not.
+
+        The watch itself does not say so: whoever keeps it goes on trying.
+        """
+        attributes = client.V1ResourceAttributes(
+            group=GROUP, resource=resource.plural, verb="watch", namespace=namespace
+        )
+        review = await self._call(
+            "ask for our rights",
+            self._authorization.create_self_subject_access_review,
+            client.V1SelfSubjectAccessReview(
+                spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
+            ),
+            _request_timeout=PROBE_SECONDS,
+        )
+        if not review.status.allowed:
+            raise KubernetesError(
+                f"watch {resource.plural}",
+                FORBIDDEN,
+                f'we cannot watch resource "{resource.plural}" in API group "{GROUP}":'
+                " its Role lacks the verb",
+            )
 
     def _list(
         self,
@@ -234,7 +259,7 @@ def _translate(what: str, error: ApiException) -> KubernetesError:
 def _words_of(error: ApiException) -> str:
     """The API server's own sentence; it names verb, resource and user where rights are missing."""
     try:
-        words = json.loads(error.body)["message"]
+        words = json.loads(error.body or "")["message"]
     except (ValueError, TypeError, KeyError):
         words = error.body
     return str(words)[:WORDS_MAX]

@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 FULL_LISTING_EVERY = timedelta(minutes=10)
 LISTEN_EVERY = timedelta(seconds=1)
 """Shorter than `safety.controlPlaneStaleSeconds` can be set."""
+CHECK_RIGHTS_EVERY = timedelta(minutes=1)
 LIST_WITHIN = timedelta(milliseconds=200)
 """How soon a new leader lists everything."""
 AFTER_TROUBLE = timedelta(seconds=2)
@@ -83,6 +84,7 @@ class Watching:
         self._listed_as: int | None = None
         self._listed_at = 0.0
         self._is_heard = True
+        self._rights_checked_at = float("-inf")
 
     def heard_at(self, now: datetime) -> datetime | None:
         """Say when the API was last heard, for a leader that knows what stands in it.
@@ -160,6 +162,7 @@ class Watching:
     async def _probe(self) -> bool:
         try:
             await self._kubernetes.probe(VIRTUAL_MACHINE, self._namespace)
+            await self._check_rights()
         except KubernetesError as error:
             if self._is_heard:
                 log.warning("kubernetes_away", error=str(error))
@@ -170,6 +173,16 @@ class Watching:
         self._is_heard = True
         self._hearing.note()
         return True
+
+    async def _check_rights(self) -> None:
+        """See that we may watch: else a pause would be heard with the next listing only."""
+        clock = asyncio.get_running_loop()
+        age = clock.time() - self._rights_checked_at
+        if self._is_heard and age < CHECK_RIGHTS_EVERY.total_seconds():
+            return
+        for resource in RESOURCES:
+            await self._kubernetes.check_may_watch(resource, self._namespace)
+        self._rights_checked_at = clock.time()
 
     def _is_due(self) -> bool:
         since = asyncio.get_running_loop().time() - self._listed_at

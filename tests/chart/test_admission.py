@@ -57,12 +57,6 @@ EVERYTHING: Mapping[str, Any] = {
     "gateway.parentRefs": [{"name": "public", "namespace": "gateways"}],
     "networkPolicy.egress.enabled": True,
     "networkPolicy.apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
-    "networkPolicy.metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
-    "metrics.perVM": True,
-    "metrics.podMonitor.enabled": True,
-    "metrics.rules.enabled": True,
-    "metrics.dashboard.enabled": True,
-    "admissionPolicies.enabled": True,
 }
 BARE: Mapping[str, Any] = {
     "migrations.enabled": False,
@@ -72,7 +66,6 @@ BARE: Mapping[str, Any] = {
     "serviceAccounts": {"create": False, "api": "mine", "operator": "mine"},
     "rbac": {"create": False, "proxmoxSecrets": []},
     "networkPolicy.enabled": False,
-    "metrics.enabled": False,
 }
 variants = pytest.mark.parametrize(
     "values", [PLAIN, EVERYTHING, BARE], ids=["defaults", "everything", "bare"]

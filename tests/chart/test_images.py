@@ -18,7 +18,7 @@ WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/release.yml
 def test_the_base_image_is_pinned_to_a_full_version() -> None:
     pulled = re.findall(r"^FROM (\S+[:@]\S+)", CONTAINERFILE, re.MULTILINE)
     assert pulled
-    assert all(re.search(r":\d+\.\d+\.\d+-slim-\w+$|@sha256:", one) for one in pulled)
+    assert all(re.search(r":\d+\.\d+\.\d+-(slim-\w+|\w+-slim)$|@sha256:", one) for one in pulled)
 
 
 def test_each_image_runs_as_the_user_that_the_chart_runs_it_as() -> None:
@@ -45,7 +45,7 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
         for line in (ROOT / ".containerignore").read_text().splitlines()
         if line.startswith("!")
     }
-    assert copied == kept
+    assert {name.partition("/")[0] for name in copied} == kept
     assert all((ROOT / name).exists() for name in copied)
     assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
 

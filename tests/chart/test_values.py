@@ -31,7 +31,6 @@ def test_the_chart_passes_helms_strict_linter() -> None:
         ({"operator.leaseSeconds": 1}, ["/operator/leaseSeconds", "minimum: got 1, want 2"]),
         ({"rbac.proxmoxSecrets": "token"}, ["/rbac/proxmoxSecrets", "got string, want array"]),
         ({"rbac.proxmoxSecrets": [""]}, ["/rbac/proxmoxSecrets/0", "minLength"]),
-        ({"metrics.podMonitor.interval": "often"}, ["/metrics/podMonitor/interval", "pattern"]),
         ({"api.terminationGracePeriodSeconds": 10}, ["minimum: got 10, want 30"]),
         (
             {"api.terminationGracePeriodSeconds": 30},

@@ -38,6 +38,7 @@ SUITES = (
     "api",
     "frontend",
     "identity",
+    "relay",
     "pipeline",
     "controls",
     "operator_process",

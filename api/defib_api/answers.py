@@ -15,6 +15,13 @@ JSON_HEADERS: Headers = ((b"content-type", b"application/json"), *SAFE_HEADERS)
 CLOSE: Headers = ((b"connection", b"close"),)
 
 
+class _Words(msgspec.Struct, frozen=True):
+    message: str
+
+
+_message_decoder = msgspec.json.Decoder(_Words)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A status, a JSON body, and headers beyond those of every answer."""
@@ -44,3 +51,8 @@ def failure(status: int, message: str, *, headers: Headers = (), **more: object)
 def retry_after(seconds: int) -> Headers:
     """When the sender may try again."""
     return ((b"retry-after", b"%d" % seconds),)
+
+
+def message_of(answer: Answer) -> str:
+    """The words of an answer that `failure` built."""
+    return _message_decoder.decode(answer.body).message

@@ -12,6 +12,7 @@ from defib_api import errors, openapi
 from defib_api.auth import principal_of
 from defib_api.envelope import Envelope
 from defib_api.frontend import Frontend
+from defib_api.ingest.batches import Batches
 from defib_api.ingest.route import IngestFirst
 from defib_api.routes import (
     agent_tokens,
@@ -61,6 +62,21 @@ def create_app(settings: ApiSettings) -> ASGIApp:
         services.writer,
         services.rejections,
         shared_keys=settings.shared_agent_keys,
+        batches=Batches(
+            services.engine,
+            services.keys,
+            services.known,
+            services.writer,
+            rejections=services.rejections,
+            relays=services.relays,
+            flood=services.flood,
+            freshness=services.freshness,
+            counts=services.counts,
+            shared_keys=settings.shared_agent_keys,
+        ),
+        relays=services.relays,
+        flood=services.flood,
+        counts=services.counts,
     )
 
 

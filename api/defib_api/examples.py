@@ -15,6 +15,21 @@ REPORT: dict[str, Any] = {
     "uptime": 3600,
     "timestamp": 1672531200,
 }
+BATCH: dict[str, Any] = {
+    "reports": [{**REPORT, "ageSeconds": 0}, {**REPORT, "ageSeconds": 61.5, "uptime": 3538}]
+}
+BATCH_RECEIVED = {
+    "success": True,
+    "accepted": 1,
+    "rejected": [
+        {
+            "index": 1,
+            "status": 400,
+            "message": "the report was refused: cpuUsage must be a number from 0 to 100 (percent);"
+            " got 900",
+        }
+    ],
+}
 RECEIVED = {"success": True, "message": "Health report received for web-server-01"}
 
 VM: dict[str, Any] = {

@@ -7,11 +7,12 @@ once. While PostgreSQL is away the keys it has go on being valid.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
 
 import structlog
 
 from defib_core.store.failures import DATABASE_ERRORS, explain
-from defib_core.store.tokens import KnownToken, digest
+from defib_core.store.tokens import digest
 
 log = structlog.get_logger(__name__)
 
@@ -20,27 +21,35 @@ REFRESH_SECONDS = 3.0
 MISS_SECONDS = 1.0
 LOAD_SECONDS = 5.0
 
-Load = Callable[[], Awaitable[Mapping[bytes, KnownToken]]]
+T = TypeVar("T")
 
 
 class KeysUnknown(Exception):
     """The database is away, so nobody can say whether this key is valid."""
 
 
-class KeyTable:
+class KeyTable(Generic[T]):
     """Answers whose key it is, from memory."""
 
-    def __init__(self, load: Load, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Mapping[bytes, T]]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load = load
         self._monotonic = monotonic
-        self._tokens: Mapping[bytes, KnownToken] = {}
+        self._tokens: Mapping[bytes, T] = {}
         self._loaded_at = float("-inf")
         self._tried_at = float("-inf")
         self._loading: asyncio.Task[None] | None = None
 
-    async def find(self, key: bytes) -> KnownToken | None:
+    async def find(self, key: bytes) -> T | None:
         """Say whose key it is, None for nobody's; raise KeysUnknown where that cannot be told."""
-        sha256 = digest(key)
+        return await self.find_digest(digest(key))
+
+    async def find_digest(self, sha256: bytes) -> T | None:
+        """Say the same of a key of which only the digest came, through a relay."""
         token = self._tokens.get(sha256)
         if token is not None:
             return token

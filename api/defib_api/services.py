@@ -16,16 +16,21 @@ from defib_api.cache import ReadCache
 from defib_api.events.feed import Feed
 from defib_api.housekeeping import Housekeeping
 from defib_api.ingest.backlog import Backlog
+from defib_api.ingest.counts import Counts
+from defib_api.ingest.flood import Flood
+from defib_api.ingest.freshness import Freshness
 from defib_api.ingest.prover import Prover
 from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import Rejections
+from defib_api.ingest.relays import Relays
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
 from defib_api.snapshots import Snapshots
 from defib_api.supervise import keep_running
 from defib_core.config.settings import ApiSettings
-from defib_core.store import tokens
+from defib_core.store import relays, tokens
 from defib_core.store.engine import hot_connection, make_engine, sqlalchemy_url
+from defib_core.store.relays import KnownRelay
 from defib_core.store.tokens import KnownToken
 
 POOL_SIZE = 10
@@ -39,10 +44,14 @@ class Services:
 
     settings: ApiSettings
     engine: AsyncEngine
-    keys: KeyTable
+    keys: KeyTable[KnownToken]
     known: Registered
     writer: Writer
     rejections: Rejections
+    relays: Relays
+    freshness: Freshness
+    flood: Flood
+    counts: Counts
     cache: ReadCache
     snapshots: Snapshots
     feed: Feed
@@ -63,6 +72,8 @@ class Services:
             asyncio.create_task(keep_running("housekeeping", self.house.run)),
             asyncio.create_task(keep_running("rejections", self.rejections.run)),
             asyncio.create_task(keep_running("events", self.feed.run)),
+            asyncio.create_task(keep_running("relays", self.relays.keys.keep_fresh)),
+            asyncio.create_task(keep_running("freshness", self.freshness.run)),
         ]
         writing = asyncio.create_task(keep_running("writer", self.writer.run))
         try:
@@ -101,6 +112,10 @@ def make_services(settings: ApiSettings) -> Services:
             backlog,
         ),
         rejections=Rejections(engine),
+        relays=Relays(engine, KeyTable(partial(_load_relays, engine))),
+        freshness=Freshness(engine),
+        flood=Flood(settings.report_limit_per_minute),
+        counts=Counts(),
         cache=cache,
         snapshots=Snapshots(
             reading, cache, settings.namespace, waiting=backlog.__len__, version=feed.look
@@ -131,6 +146,11 @@ def replica_name(port: int) -> str:
 def _place_of(database_url: str) -> str:
     url = sqlalchemy_url(database_url)
     return f"{url.host}:{url.port}/{url.database}"
+
+
+async def _load_relays(engine: AsyncEngine) -> Mapping[bytes, KnownRelay]:
+    async with engine.connect() as connection:
+        return await relays.load(connection)
 
 
 async def _load_tokens(engine: AsyncEngine) -> Mapping[bytes, KnownToken]:

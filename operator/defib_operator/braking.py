@@ -96,6 +96,7 @@ async def _count(
             # Who cannot be heard is not silent.
             floor=now if clocks[fleet].blind else clocks[fleet].floor,
             domain_label=policy.safety.failure_domain_label,
+            relays=clocks[fleet].relays,
         )
         for fleet, policy in policies.items()
     ]

@@ -18,9 +18,10 @@ from defib_core.domain.leaving import stopping_until
 from defib_core.domain.limits import Room
 from defib_core.domain.observation import History, Identity, Observation, Surroundings, Treatment
 from defib_core.domain.policy import Policy
-from defib_core.store import controls, sweep
+from defib_core.store import controls, relays, sweep
 from defib_core.store.brakes import scopes_of
 from defib_core.store.controls import Window
+from defib_core.store.relays import RelayClock
 from defib_core.store.sweep import Candidate, Config, FleetClock
 from defib_operator.braking import LONG_AGO, BrakeView, view_brakes
 from defib_operator.looks import Finding
@@ -93,6 +94,7 @@ async def _clock(
         blind=proved is None or now - proved > blind_after,
         boot_grace=policy.boot_grace,
         clear_after=policy.attempts_clear_after,
+        relays=await relays.clocks(connection, blind_after, now),
     )
 
 
@@ -121,6 +123,7 @@ def case_of(
 ) -> Case:
     """Put one VM's facts together."""
     policy = scene.policies[one.config_id]
+    relay = _relay(one, scene)
     return Case(
         observation=_observation(one, scene, finding),
         treatment=Treatment(
@@ -141,6 +144,7 @@ def case_of(
         ),
         around=Surroundings(
             ingest_blind_since=scene.blind_since[one.config_id],
+            relay_blind=None if relay is None else relay.blindness,
             control_plane_heard_at=scene.kubernetes_heard_at,
             global_stop=scene.global_stop,
             maintenance=_maintenance(one, scene),
@@ -163,9 +167,17 @@ def _maintenance(one: Candidate, scene: Scene) -> str | None:
     return None
 
 
-def _floor(one: Candidate, scene: Scene) -> datetime:
+def _relay(one: Candidate, scene: Scene) -> RelayClock | None:
+    """The relay its last report came through; None where it came without."""
+    known = scene.clocks[one.config_id].relays
+    return next((relay for relay in known if relay.relay_id == one.relay_id), None)
+
+
+def floor_of(one: Candidate, scene: Scene) -> datetime:
     """The latest floor of its clock that is known without asking Proxmox."""
-    floor = max(one.clock_floor, scene.clocks[one.config_id].floor)
+    relay = _relay(one, scene)
+    back = LONG_AGO if relay is None or relay.floor is None else relay.floor
+    floor = max(one.clock_floor, scene.clocks[one.config_id].floor, back)
     leaves = stopping_until(one.status, one.last_heartbeat)
     return max(floor, leaves) if leaves is not None and leaves <= scene.now else floor
 
@@ -188,7 +200,7 @@ def _observation(one: Candidate, scene: Scene, finding: Finding | None) -> Obser
         ),
         state=one.state,
         last_heartbeat=one.last_heartbeat,
-        clock_floor=_floor(one, scene),
+        clock_floor=floor_of(one, scene),
         stale_timeout=one.stale_timeout,
         reports=one.reports,
         guest=finding,

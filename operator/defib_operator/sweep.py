@@ -22,7 +22,7 @@ from defib_core.store import brakes, intents, lease, sweep
 from defib_core.store.clock import database_now
 from defib_core.store.sweep import Candidate
 from defib_operator.braking import keep_brakes
-from defib_operator.judging import Scene, case_of, scopes, set_scene
+from defib_operator.judging import Scene, case_of, floor_of, scopes, set_scene
 from defib_operator.leadership import NotLeading
 from defib_operator.looks import Finding, Wanted
 
@@ -238,7 +238,7 @@ def _decision(one: Candidate, scene: Scene, finding: Finding | None) -> dict[str
     guest = {key: _plain(value) for key, value in asdict(finding).items()} if finding else {}
     return {
         "lastHeartbeat": _plain(one.last_heartbeat),
-        "clockFloor": _plain(max(one.clock_floor, scene.clocks[one.config_id].floor)),
+        "clockFloor": _plain(floor_of(one, scene)),
         "staleTimeoutSeconds": one.stale_timeout.total_seconds(),
         "judgedAt": _plain(scene.now),
         "attemptsBefore": one.reset_attempts,

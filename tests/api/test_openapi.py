@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from defib_api import enrolment_examples, examples, fleet_examples
 from defib_api.app import dashboard_app
+from defib_api.ingest.batch import BatchedReport
 from defib_api.ingest.explain import EXPECTED
 from defib_api.ingest.report import Report, decode
 from defib_api.openapi import as_text, operations
@@ -82,6 +83,7 @@ def test_all_ways_to_authenticate_are_described() -> None:
     assert {(one["type"], one.get("name") or one["scheme"]) for one in schemes.values()} == {
         ("apiKey", "X-API-Key"),
         ("apiKey", "X-Enrolment-Token"),
+        ("apiKey", "X-Relay-Token"),
         ("http", "bearer"),
     }
     by_name = {operation["operationId"]: operation for _, _, operation in OPERATIONS}
@@ -98,14 +100,18 @@ def test_the_report_has_an_example_that_is_accepted() -> None:
     assert decode(msgspec.json.encode(examples.REPORT)).hostname == "web-server-01"
 
 
-def test_the_described_report_is_the_accepted_report() -> None:
-    accepted = {field.encode_name: field.required for field in msgspec.structs.fields(Report)}
-    described = {
-        field.alias or name: field.is_required()
-        for name, field in reports.HealthReport.model_fields.items()
+@pytest.mark.parametrize(
+    ("accepted", "described"),
+    [(Report, reports.HealthReport), (BatchedReport, reports.BatchedReport)],
+)
+def test_the_described_report_is_the_accepted_report(
+    accepted: type[Report], described: type[BaseModel]
+) -> None:
+    taken = {field.encode_name: field.required for field in msgspec.structs.fields(accepted)}
+    assert taken == {
+        field.alias or name: field.is_required() for name, field in described.model_fields.items()
     }
-    assert described == accepted
-    assert set(EXPECTED) | {"timestamp"} == set(accepted)
+    assert set(taken) <= set(EXPECTED) | {"timestamp"}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +119,8 @@ def test_the_described_report_is_the_accepted_report() -> None:
     [
         (reports.HealthReport, examples.REPORT),
         (reports.Received, examples.RECEIVED),
+        (reports.ReportBatch, examples.BATCH),
+        (reports.BatchReceived, examples.BATCH_RECEIVED),
         (vms.Vm, examples.VM),
         (vms.Metric, examples.METRIC),
         (vms.Status, examples.STATUS),

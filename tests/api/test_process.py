@@ -33,7 +33,10 @@ def environment(**settings: str) -> dict[str, str]:
 def api_process(database_url: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`defib api serve`, killed at the end if it still runs."""
     settings = environment(
-        DEFIB_DATABASE_URL=database_url, DEFIB_API_HOST="127.0.0.1", DEFIB_API_PORT=str(port)
+        DEFIB_DATABASE_URL=database_url,
+        DEFIB_API_HOST="127.0.0.1",
+        DEFIB_API_PORT=str(port),
+        DEFIB_REPORT_LIMIT_PER_MINUTE="0",
     )
     with (
         log.open("wb") as output,
@@ -86,7 +89,9 @@ class Load:
         async def enough() -> bool:
             return self.acknowledged >= reports
 
-        await eventually_async(enough, what=f"{reports} reports are acknowledged")
+        await eventually_async(
+            enough, what=f"{reports} reports are acknowledged", deadline_seconds=60
+        )
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -44,6 +44,7 @@ BEFORE_LOOK: dict[HoldReason, Callable[[Case], Case]] = {
     HoldReason.OBSERVING: lambda case: seen(case, reports=0),
     HoldReason.ATTEMPTS_EXHAUSTED: lambda case: treated(after(case, attempts=1), max_attempts=1),
     HoldReason.INGEST_BLIND: lambda case: around(case, ingest_blind_since=NOW),
+    HoldReason.RELAY_BLIND: lambda case: around(case, relay_blind="x"),
     HoldReason.CONTROL_PLANE_STALE: lambda case: around(case, control_plane_heard_at=None),
     HoldReason.REPORTS_REJECTED: lambda case: around(case, reports_rejected="x"),
     HoldReason.PATH_FAILURE: braked(HoldReason.PATH_FAILURE),
@@ -83,8 +84,6 @@ OTHERWISE_REACHED = {
     # Given by limits.allot, to those that may be reset.
     HoldReason.HOURLY_LIMIT,
     HoldReason.IN_FLIGHT_LIMIT,
-    # A report through a relay is not known to the decision yet.
-    HoldReason.RELAY_BLIND,
 }
 
 

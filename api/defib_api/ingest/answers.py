@@ -36,6 +36,13 @@ NOT_AN_AGENT_KEY = failure(
     " from `defib token create`",
     headers=UNAUTHORIZED,
 )
+NOT_A_RELAY = failure(
+    401,
+    "the token in the X-Relay-Token header is not valid: it is unknown or revoked; make one with"
+    " `defib relay create`",
+)
+NO_DIGEST = failure(400, "keyDigest is missing; a relay sends the SHA-256 of each agent's key")
+OTHER_CLUSTER = failure(403, "the agent's key is for another Proxmox cluster than its relay's")
 NOT_JSON = failure(415, "send the report as JSON in UTF-8, with Content-Type: application/json")
 DATABASE_AWAY = failure(
     503,
@@ -94,6 +101,16 @@ def invalid(errors: list[FieldError]) -> Answer:
     return failure(400, f"the report was refused: {first}{more}", errors=listed)
 
 
+def flooding(seconds: int) -> Answer:
+    """Answer a VM that has sent more reports than it may."""
+    return failure(
+        429,
+        "the report was not stored: this VM sends far more reports than one agent does; is more"
+        " than one agent running, or are two VMs configured with the same vmid?",
+        headers=retry_after(seconds),
+    )
+
+
 def answer_of(outcome: Outcome, hostname: str) -> Answer:
     """Answer a report that was queued."""
     match outcome:
@@ -104,6 +121,8 @@ def answer_of(outcome: Outcome, hostname: str) -> Answer:
             return Answer(200, body)
         case Outcome.REFUSED:
             return NOT_STORED
+        case Outcome.TOO_MANY:
+            return TOO_MANY
         case Outcome.AWAY | Outcome.MISSING:
             return DATABASE_AWAY
 

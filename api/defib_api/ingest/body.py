@@ -10,6 +10,7 @@ MOST_BYTES = 16 * 1024
 DEADLINE_SECONDS = 10.0
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 16 * 1024 * 1024
+JSON_TYPE, UTF_8 = b"application/json", frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
 class ClientGone(Exception):
@@ -29,18 +30,27 @@ TOO_LARGE = failure(
     f"the body is larger than {MOST_BYTES} bytes; one report is a few hundred",
     headers=CLOSE,
 )
+BATCH_TOO_LARGE = failure(
+    413, "the body is larger than 1 MiB; send fewer reports at once", headers=CLOSE
+)
 TOO_SLOW = failure(
     408, f"the body did not come within {DEADLINE_SECONDS:.0f} s; send it again", headers=CLOSE
 )
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
+def is_json(content_type: bytes) -> bool:
+    """True for JSON in UTF-8, however that is written."""
+    kind, *parameters = (part.strip().lower() for part in content_type.split(b";"))
+    return kind == JSON_TYPE and all(one in UTF_8 for one in parameters if one)
+
+
+async def read_body(scope: Scope, receive: Receive, most: int = MOST_BYTES) -> bytes:
     """Read the whole body; raise TooLarge, TooSlow or ClientGone."""
-    if _declared_length(scope) > MOST_BYTES:
+    if _declared_length(scope) > most:
         raise TooLarge
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return await _read(receive)
+            return await _read(receive, most)
     except TimeoutError as error:
         raise TooSlow from error
 
@@ -65,18 +75,20 @@ async def send_and_linger(answer: Answer, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _read(receive: Receive) -> bytes:
-    body = b""
+async def _read(receive: Receive, most: int) -> bytes:
+    chunks: list[bytes] = []
+    length = 0
     while True:
         message: Message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         chunk: bytes = message.get("body", b"")
-        body += chunk
-        if len(body) > MOST_BYTES:
+        length += len(chunk)
+        if length > most:
             raise TooLarge
+        chunks.append(chunk)
         if not message.get("more_body", False):
-            return body
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _declared_length(scope: Scope) -> int:

@@ -34,6 +34,8 @@ EXPECTED: Mapping[str, str] = {
     "bootId": f"must be {WORD_RULE}",
     "agentVersion": f"must be {WORD_RULE}",
     "smbiosUuid": "must be a UUID such as 4c4c4544-0042-4b10-8057-b6c04f4d3432",
+    "ageSeconds": "must be a number of seconds from 0 to 604800 (a week)",
+    "keyDigest": "must be the SHA-256 of the agent's key as 64 hexadecimal digits",
 }
 CONTRADICTIONS = (("ramUsage", "ramTotal"), ("diskUsage", "diskTotal"))
 
@@ -46,7 +48,7 @@ class FieldError:
     message: str
 
 
-def explain(body: bytes) -> list[FieldError]:
+def explain(body: bytes, kind: type[Report] = Report) -> list[FieldError]:
     """Find everything that is wrong with a report that `decode` refused; never empty."""
     try:
         raw = msgspec.json.decode(body)
@@ -56,12 +58,12 @@ def explain(body: bytes) -> list[FieldError]:
         return [FieldError(BODY, f"is not valid JSON in UTF-8: {error}")]
     if not isinstance(raw, dict):
         return [FieldError(BODY, "must be one JSON object, {...}")]
-    found = [*_wrong_fields(raw), *_contradictions(raw)]
+    found = [*_wrong_fields(raw, kind), *_contradictions(raw)]
     return found or [FieldError(BODY, "is not a report; see the API's documentation")]
 
 
-def _wrong_fields(raw: Mapping[str, Any]) -> Iterator[FieldError]:
-    for field in msgspec.structs.fields(Report):
+def _wrong_fields(raw: Mapping[str, Any], kind: type[Report]) -> Iterator[FieldError]:
+    for field in msgspec.structs.fields(kind):
         name = field.encode_name
         if name not in raw:
             if field.required:

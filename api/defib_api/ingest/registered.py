@@ -82,12 +82,15 @@ class Registered:
             self._remember(await registry.all_identities(connection))
         return len(self._known)
 
+    def known_id_of(self, said: ReportedIdentity) -> int | None:
+        """Return the row of the VM a report is from; None where it is new, or says what is new."""
+        known = self._known.get((said.cluster_id, said.vmid))
+        return known.vm_id if known is not None and known.covers(said) else None
+
     async def vm_id_of(self, said: ReportedIdentity) -> int:
         """Return the row of the VM a report is from, writing down what is new."""
-        known = self._known.get((said.cluster_id, said.vmid))
-        if known is not None and known.covers(said):
-            return known.vm_id
-        return await self.register(said)
+        vm_id = self.known_id_of(said)
+        return vm_id if vm_id is not None else await self.register(said)
 
     async def register(self, said: ReportedIdentity) -> int:
         """Find or create the VM in the database; raise RegistrationsFull."""

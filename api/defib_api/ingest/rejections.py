@@ -102,6 +102,10 @@ class Rejections:
         """Say whose a revoked or expired agent's key was; None for every other."""
         return self._retired.get(digest(key))
 
+    def retired_digest(self, sha256: str) -> Retired | None:
+        """Say the same of a key of which only the digest came, in hex, through a relay."""
+        return self._retired.get(bytes.fromhex(sha256))
+
     def note(self, cluster_id: int, body: bytes, reason: str, vmid: int | None = None) -> None:
         """Keep that a report was not taken, if it says which VM it is from.
 

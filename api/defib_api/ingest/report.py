@@ -70,13 +70,18 @@ def decode(body: bytes) -> Report:
         report = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from error
-    if (
-        report.ram_usage > report.ram_total
-        or not vmid_is_sane(report.vmid)
-        or uses_more_than_there_is(report.disk_usage, report.disk_total)
-    ):
+    if not is_consistent(report):
         raise Malformed("fields contradict each other or are out of range")
     return report
+
+
+def is_consistent(report: Report) -> bool:
+    """False where fields contradict each other, or the VMID is none."""
+    return (
+        report.ram_usage <= report.ram_total
+        and vmid_is_sane(report.vmid)
+        and not uses_more_than_there_is(report.disk_usage, report.disk_total)
+    )
 
 
 def vmid_is_sane(vmid: object) -> bool:

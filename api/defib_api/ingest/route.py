@@ -1,30 +1,45 @@
-"""`POST /api/health/report`, ahead of FastAPI's machinery: key, bytes, VM, commit, answer.
+"""`POST /api/health/report` and `/reports`, ahead of FastAPI: key, bytes, VM, commit, answer.
 
 Each step raises what is wrong; answers.py has the words. A 200 means committed.
 """
+
+from collections.abc import Coroutine
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from defib_api.answers import Answer
 from defib_api.ingest import answers
 from defib_api.ingest.backlog import Outcome
+from defib_api.ingest.batch import MOST_BYTES as BATCH_BYTES
+from defib_api.ingest.batches import Batches, Sender
 from defib_api.ingest.belonging import Refused, identity_of
-from defib_api.ingest.body import TOO_LARGE, ClientGone, TooLarge, read_body, send_and_linger
+from defib_api.ingest.body import (
+    BATCH_TOO_LARGE,
+    JSON_TYPE,
+    TOO_LARGE,
+    ClientGone,
+    TooLarge,
+    is_json,
+    read_body,
+    send_and_linger,
+)
+from defib_api.ingest.counts import Counts
 from defib_api.ingest.explain import explain
+from defib_api.ingest.flood import Flood, TooOften
 from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
-from defib_api.ingest.report import Malformed, Report, agent_time_of, decode, whole
+from defib_api.ingest.relays import Relays
+from defib_api.ingest.report import Malformed, decode
+from defib_api.ingest.samples import heartbeat_of
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
-from defib_core.store.heartbeats import Heartbeat
 from defib_core.store.tokens import KnownToken, TokenKind
 
-PATH = "/api/health/report"
-KEY_HEADER = b"x-api-key"
-DEFAULT_STATUS = "running"
+PATH, BATCH_PATH = "/api/health/report", "/api/health/reports"
+KEY_HEADER, RELAY_HEADER = b"x-api-key", b"x-relay-token"
+HUNG_UP = 0
 FORBIDDEN = 403
-
-JSON_TYPE, UTF_8 = b"application/json", frozenset({b"charset=utf-8", b'charset="utf-8"'})
 
 
 class IngestFirst:
@@ -33,12 +48,16 @@ class IngestFirst:
     def __init__(
         self,
         app: ASGIApp,
-        keys: KeyTable,
+        keys: KeyTable[KnownToken],
         known: Registered,
         writer: Writer,
         rejections: Rejections,
         *,
         shared_keys: bool = True,
+        batches: Batches,
+        relays: Relays,
+        flood: Flood,
+        counts: Counts,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -46,32 +65,55 @@ class IngestFirst:
         self._writer = writer
         self._rejections = rejections
         self._shared_keys = shared_keys
+        self._batches = batches
+        self._relays = relays
+        self._flood = flood
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        path = scope["path"] if scope["type"] == "http" and scope["method"] == "POST" else None
+        if path == PATH:
+            status = await self._serve(self._single(scope, receive), TOO_LARGE, receive, send)
+            self._counts.answered[status] += 1
+        elif path == BATCH_PATH:
+            status = await self._serve(self._batch(scope, receive), BATCH_TOO_LARGE, receive, send)
+            self._counts.batches[status] += 1
+        else:
             await self._app(scope, receive, send)
-            return
-        try:
-            answer = await self._answer(scope, receive)
-        except ClientGone:
-            return
-        except TooLarge:
-            await send_and_linger(TOO_LARGE, receive, send)
-            return
-        await answer.send(send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _serve(
+        self, work: Coroutine[Any, Any, Answer], too_large: Answer, receive: Receive, send: Send
+    ) -> int:
+        """Answer with what the work comes to; return the status."""
         try:
-            token = await self._authenticate(scope, receive)
-            body = await read_body(scope, receive)
-            return await self._judge(token, body)
-        except (ClientGone, TooLarge):
-            raise
+            answer = await work
+        except ClientGone:
+            return HUNG_UP
+        except TooLarge:
+            await send_and_linger(too_large, receive, send)
+            return too_large.status
         except Refused as refused:
-            return refused.answer
+            answer = refused.answer
         except Exception as error:  # noqa: BLE001 - the outermost edge; all of it is answered
-            return answers.answer_to(error)
+            answer = answers.answer_to(error)
+        await answer.send(send)
+        return answer.status
+
+    async def _single(self, scope: Scope, receive: Receive) -> Answer:
+        token = await self._authenticate(scope, receive)
+        return await self._judge(token, await read_body(scope, receive))
+
+    async def _batch(self, scope: Scope, receive: Receive) -> Answer:
+        secret = next((value for name, value in scope["headers"] if name == RELAY_HEADER), None)
+        if secret is None:
+            sender = Sender(await self._authenticate(scope, receive), None)
+        else:
+            relay = await self._relays.keys.find(secret.strip())
+            if relay is None:
+                raise Refused(answers.NOT_A_RELAY)
+            sender = Sender(None, relay)
+        return await self._batches.take(sender, await read_body(scope, receive, BATCH_BYTES))
 
     async def _judge(self, token: KnownToken, body: bytes) -> Answer:
         """Take a report; one that is refused or shed is a sign of life all the same."""
@@ -105,7 +147,7 @@ class IngestFirst:
             raise Refused(answers.WRONG_KEY)
         if token.kind is not TokenKind.AGENT:
             raise Refused(answers.NOT_AN_AGENT_KEY)
-        if content_type != JSON_TYPE and not _is_json(content_type):
+        if content_type != JSON_TYPE and not is_json(content_type):
             raise Refused(answers.NOT_JSON)
         return token
 
@@ -120,29 +162,17 @@ class IngestFirst:
         vm_id = await self._known.vm_id_of(said)
         if token.bound is not None and token.bound.vmid is None:
             await self._known.bind(token.bound.token_id, vm_id)
-        outcome = await self._writer.store(_heartbeat(vm_id, report))
+        self._admit(vm_id)
+        outcome = await self._writer.store(heartbeat_of(vm_id, report))
         if outcome is Outcome.MISSING:
             # Somebody removed the VM since this process learnt of it.
             vm_id = await self._known.register(said)
-            outcome = await self._writer.store(_heartbeat(vm_id, report))
+            outcome = await self._writer.store(heartbeat_of(vm_id, report))
         return answers.answer_of(outcome, report.hostname)
 
-
-def _is_json(content_type: bytes) -> bool:
-    kind, *parameters = (part.strip().lower() for part in content_type.split(b";"))
-    return kind == JSON_TYPE and all(one in UTF_8 for one in parameters if one)
-
-
-def _heartbeat(vm_id: int, report: Report) -> Heartbeat:
-    return Heartbeat(
-        vm_id=vm_id,
-        status=report.status or DEFAULT_STATUS,
-        cpu=round(report.cpu_usage, 2),
-        ram=round(report.ram_usage),
-        ram_total=round(report.ram_total),
-        disk=whole(report.disk_usage),
-        disk_total=whole(report.disk_total),
-        uptime=whole(report.uptime),
-        boot_id=report.boot_id,
-        agent_time=agent_time_of(report.timestamp),
-    )
+    def _admit(self, vm_id: int) -> None:
+        try:
+            self._flood.admit(vm_id)
+        except TooOften as flood:
+            self._counts.floods += 1
+            raise Refused(answers.flooding(flood.seconds)) from flood

@@ -14,7 +14,16 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from defib_api.ingest.backlog import Backlog, Outcome, Waiting
+from defib_api.ingest.backlog import (
+    Backlog,
+    BacklogFull,
+    Outcome,
+    Part,
+    Queued,
+    Together,
+    TooManyOfOneVM,
+    Waiting,
+)
 from defib_api.ingest.prover import Prover
 from defib_core.store import heartbeats
 from defib_core.store.failures import DATA_ERRORS, DATABASE_ERRORS, explain
@@ -80,6 +89,27 @@ class Writer:
         self._wake.set()
         return await waiting.outcome
 
+    async def store_together(self, reports: Sequence[Heartbeat]) -> Sequence[Outcome]:
+        """Store reports that came together; return what became of each, in their order.
+
+        Raises DatabaseAway or BacklogFull where not even the first was queued.
+        """
+        if self._away is not None:
+            raise DatabaseAway(self._away.why)
+        if not self._backlog.has_room(len(reports)):
+            raise BacklogFull
+        if not reports:
+            return ()
+        together = Together(len(reports), asyncio.get_running_loop().create_future())
+        for index, heartbeat in enumerate(reports):
+            try:
+                self._backlog.add(Part(heartbeat, together, index))
+            except TooManyOfOneVM:
+                together.settle(index, Outcome.TOO_MANY)
+        self._wake.set()
+        await together.done
+        return [outcome for outcome in together.outcomes if outcome is not None]
+
     async def run(self) -> None:
         """Connect, store and prove until stopped, through every loss of the database."""
         back_off = BACK_OFF_FIRST
@@ -131,7 +161,7 @@ class Writer:
         if await self._in_time(self._prover.prove(self._open_connection())):
             log.warning("ingest.clock_jumped", note="written down as a gap; nothing is reset in it")
 
-    async def _store_batch(self, batch: Sequence[Waiting]) -> None:
+    async def _store_batch(self, batch: Sequence[Queued]) -> None:
         """Store a batch; on a lost connection once more on a new one, then give it up."""
         try:
             try:
@@ -142,12 +172,12 @@ class Writer:
                 log.warning("ingest.batch_failed", error=explain(error), reports=len(batch))
                 await self._discard()
                 self._connection = await self._connect()
-                await self._store([one for one in batch if not one.outcome.done()])
+                await self._store([one for one in batch if not one.settled])
         except BaseException:
             _settle(batch, Outcome.AWAY)
             raise
 
-    async def _store(self, batch: Sequence[Waiting]) -> None:
+    async def _store(self, batch: Sequence[Queued]) -> None:
         """Store a batch, by halves where a value in it is refused: one bad row harms no other."""
         rows = [one.heartbeat for one in batch]
         try:
@@ -206,7 +236,7 @@ class Writer:
             await connection.close()
 
 
-def _settle(batch: Sequence[Waiting], outcome: Outcome) -> None:
+def _settle(batch: Sequence[Queued], outcome: Outcome) -> None:
     for one in batch:
         one.settle(outcome)
 

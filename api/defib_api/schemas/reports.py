@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from defib_api.ingest.batch import MOST_AGE, MOST_REPORTS
 from defib_api.ingest.report import MAX_DISK_MIB, MAX_MIB, MAX_UPTIME, VMID_HIGHEST, VMID_LOWEST
 from defib_api.schemas.base import ApiModel
 
@@ -51,3 +52,53 @@ class Received(ApiModel):
 
     success: bool = True
     message: str
+
+
+class BatchedReport(HealthReport):
+    """A report that was under way for a while."""
+
+    age_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=MOST_AGE,
+        description="How long before sending the sample was taken, by the sender's monotonic clock."
+        " What is older than the report interval fills the history and moves no state.",
+    )
+    key_digest: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="From a relay: the SHA-256 of the key that the agent sent, in hex.",
+    )
+
+
+class OfTheRelay(ApiModel):
+    """What a relay says of itself."""
+
+    waiting: int = Field(default=0, ge=0, description="Reports on its disk, not forwarded yet.")
+    lost: int = Field(default=0, ge=0, description="Reports it had to drop since it was set up.")
+    version: str | None = Field(default=None, max_length=64)
+
+
+class ReportBatch(ApiModel):
+    """Many reports, at most 1 MiB of them. With X-Relay-Token each has a `keyDigest`."""
+
+    reports: list[BatchedReport] = Field(max_length=MOST_REPORTS)
+    relay: OfTheRelay | None = Field(
+        default=None, description="From relays only: without it a batch proves nothing."
+    )
+
+
+class RejectedReport(ApiModel):
+    """A report of a batch that was not stored."""
+
+    index: int = Field(description="Its place in `reports`, from 0.")
+    status: int = Field(description="What it would have been answered by itself.")
+    message: str
+
+
+class BatchReceived(ApiModel):
+    """All reports but the rejected ones are committed."""
+
+    success: bool = True
+    accepted: int
+    rejected: list[RejectedReport]

@@ -82,6 +82,8 @@ class ApiSettings(Settings):
     api_port: int = Field(default=3000, ge=1, le=65535)
     manual_reset_wait_seconds: float = Field(default=4.5, gt=0, le=60)
     """How long POST .../reset waits for the operator before it answers 202."""
+    report_limit_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+    """Reports that one VM may send in a minute before it is answered 429; 0 for any number."""
     frontend_dir: Path | None = None
     """The built dashboard; served at / where given."""
     public_url: str | None = Field(
@@ -107,6 +109,27 @@ class OperatorSettings(Settings):
     probe_port: int = Field(default=8081, ge=1, le=65535)
 
 
+class RelaySettings(FromEnvironment):
+    """The relay. It knows the API, and neither the database nor Kubernetes."""
+
+    api_url: str = Field(pattern=r"^https?://[^\s/]+")
+    """The API, such as `https://defib.example.com`."""
+    api_ca_file: Path | None = None
+    """The certificate authority of the API, as PEM, where the system does not know it."""
+    relay_token: SecretStr
+    """What `defib relay create` printed."""
+    relay_folder: Path = Path("/var/lib/defib-relay")
+    """Where reports are kept until the API has them; on a disk that survives a restart."""
+    relay_most_megabytes: int = Field(default=512, ge=1, le=1_000_000)
+    """How much of them; past it the oldest are dropped, and counted."""
+    relay_host: str = "0.0.0.0"  # noqa: S104 - the agents ask from other machines
+    relay_port: int = Field(default=3000, ge=1, le=65535)
+    report_limit_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+    """Reports that one VM may send in a minute before it is answered 429; 0 for any number."""
+    log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
+    log_format: LogFormat = LogFormat.JSON
+
+
 class ClientSettings(FromEnvironment):
     """The commands that people give, which ask the API. The token itself is never a setting."""
 
@@ -120,7 +143,7 @@ class ClientSettings(FromEnvironment):
 
 KNOWN_TO_ALL = frozenset(
     name
-    for kind in (DatabaseSettings, ApiSettings, OperatorSettings, ClientSettings)
+    for kind in (DatabaseSettings, ApiSettings, OperatorSettings, RelaySettings, ClientSettings)
     for name in kind.model_fields
 )
 

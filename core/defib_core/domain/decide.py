@@ -166,6 +166,11 @@ def _ingest_blind(case: Case, _: datetime) -> Hold | None:
     return Hold(HoldReason.INGEST_BLIND, f"no API replica has stored anything since {_at(since)}")
 
 
+def _relay_blind(case: Case, _: datetime) -> Hold | None:
+    why = case.around.relay_blind
+    return None if why is None else Hold(HoldReason.RELAY_BLIND, why)
+
+
 def _control_plane(case: Case, now: datetime) -> Hold | None:
     heard = case.around.control_plane_heard_at
     if heard is not None and now - heard <= case.treatment.policy.safety.control_plane_stale:
@@ -220,6 +225,7 @@ BEFORE_LOOK: tuple[Check, ...] = (
     _observing,
     _attempts,
     _ingest_blind,
+    _relay_blind,
     _control_plane,
     _rejected,
     _brakes,

@@ -53,7 +53,7 @@ PASSED: Mapping[HoldReason, Callable[[Case], str]] = {
     HoldReason.OBSERVING: _reports,
     HoldReason.ATTEMPTS_EXHAUSTED: _attempts,
     HoldReason.INGEST_BLIND: _says("reports are being stored"),
-    HoldReason.RELAY_BLIND: _says("its reports come without a relay"),
+    HoldReason.RELAY_BLIND: _says("its relay is heard, or it reports without one"),
     HoldReason.REPORTS_REJECTED: _says("no report of it was refused within its timeout"),
     HoldReason.PATH_FAILURE: _says("less than half of its fleet is silent"),
     HoldReason.FLEET_BRAKE: _says("its fleet, cluster and failure domain are not braked"),

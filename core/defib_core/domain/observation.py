@@ -141,6 +141,8 @@ class Surroundings:
 
     ingest_blind_since: datetime | None = None
     """Since when no heartbeat could be stored; None where it can."""
+    relay_blind: str | None = None
+    """Why the relay it last reported through is not heard; None where it is, or there is none."""
     control_plane_heard_at: datetime | None = None
     """When the Kubernetes API was last heard; None where it never was."""
     global_stop: str | None = None

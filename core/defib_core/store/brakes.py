@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.brakes import Scope, ScopeKind, Silent, Verdict
 from defib_core.domain.states import State
+from defib_core.store import relays
+from defib_core.store.relays import RelayClock
 from defib_core.store.tables import MEMBER_SQL, PAUSE_REASON, PAUSE_UNTIL
 
 
@@ -22,6 +24,7 @@ class FleetRule:
     suspect_after: timedelta
     floor: datetime
     domain_label: str | None
+    relays: Sequence[RelayClock] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class OpenBrake:
     held: bool
 
 
-RULES = """
+RULES = f"""
+{relays.RELAY_CLOCK},
 rule AS (
     SELECT * FROM unnest(
         CAST(:fleets AS int[]), CAST(:arm_afters AS bigint[]), CAST(:suspect_afters AS interval[]),
@@ -78,7 +82,7 @@ JOIN rule r ON r.fleet = s.config_id
 WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
   AND (s.state = 'down'
        OR :now - greatest(s.last_heartbeat, s.clock_floor, v.managed_at, r.floor)
-          > r.suspect_after)
+          > r.suspect_after AND NOT {relays.unheard("r.suspect_after")})
   AND {MEMBER_SQL}
   AND ({PAUSE_REASON} IS NULL OR {PAUSE_UNTIL} <= :now)
   AND NOT EXISTS (SELECT FROM hold h WHERE h.vm_id = s.vm_id AND h.ended_at IS NULL
@@ -184,6 +188,7 @@ def _bind(rules: Sequence[FleetRule], now: datetime) -> dict[str, object]:
         "suspect_afters": [rule.suspect_after for rule in rules],
         "floors": [rule.floor for rule in rules],
         "labels": [rule.domain_label for rule in rules],
+        **relays.bind({rule.fleet: rule.relays for rule in rules}),
     }
 
 

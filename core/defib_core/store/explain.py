@@ -30,10 +30,11 @@ from defib_core.domain.observation import (
 from defib_core.domain.policy import Policy
 from defib_core.domain.reasons import HoldReason
 from defib_core.domain.states import State
-from defib_core.store import controls, sweep
+from defib_core.store import controls, relays, sweep
 from defib_core.store.brakes import scopes_of
 from defib_core.store.controls import GlobalStop, Window
 from defib_core.store.decisions import last_decisions
+from defib_core.store.relays import RelayClock
 from defib_core.store.sweep import Candidate
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,7 +45,7 @@ SELECT v.id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels, v.config_id, v.
     v.remediation_enabled, v.paused_reason AS spec_reason, v.paused_until AS spec_until,
     z.reason AS paused_reason, z.until AS paused_until,
     s.state, s.state_since, s.last_heartbeat, s.clock_floor, s.stale_timeout, s.reports, s.status,
-    s.max_attempts, s.reset_attempts, s.last_attempt_at, s.reset_pending,
+    s.relay_id, s.max_attempts, s.reset_attempts, s.last_attempt_at, s.reset_pending,
     c.spec AS config, c.namespace || '/' || c.name AS config_name, c.changed_at AS config_changed,
     h.reason AS hold_reason, h.message AS hold_message, h.started_at AS hold_since,
     h.released_at AS hold_released, o.swept_at
@@ -104,6 +105,7 @@ class _Around:
     policy: Policy
     proved_at: datetime | None
     blind_ended: datetime | None
+    relay: RelayClock | None
     stop_ended: datetime | None
     stops: Sequence[GlobalStop]
     windows: Sequence[Window]
@@ -145,10 +147,12 @@ async def facts_of(connection: AsyncConnection, vm_id: int, now: datetime) -> Fa
 async def _around(connection: AsyncConnection, one: Row[Any], now: datetime) -> _Around:
     policy = parse_system_config(one.config).to_policy()
     brakes, braked = await _brakes(connection, one, policy, now)
+    heard = await relays.clocks(connection, policy.safety.blind_after, now)
     return _Around(
         policy=policy,
         proved_at=await sweep.last_proof(connection),
         blind_ended=await sweep.last_blindness(connection, policy.safety.blind_after),
+        relay=next((relay for relay in heard if relay.relay_id == one.relay_id), None),
         stop_ended=await controls.last_stop_ended(connection),
         stops=await controls.global_stops(connection),
         windows=await controls.windows(connection),
@@ -193,6 +197,10 @@ async def _floors(
         (one.clock_floor, why or STARTED_AGAIN),
         (one.managed_at, "it came under management"),
         (around.blind_ended, "reports could be stored again, or the database's clock had jumped"),
+        (
+            None if around.relay is None else around.relay.floor,
+            "its relay was heard again, or was given up",
+        ),
         (around.stop_ended, "a global stop ended"),
         (
             leaves if leaves is not None and leaves <= now else None,
@@ -235,6 +243,7 @@ def _case(
         ),
         around=Surroundings(
             ingest_blind_since=around.blind_since(now),
+            relay_blind=None if around.relay is None else around.relay.blindness,
             control_plane_heard_at=now,
             global_stop=_stopped(around),
             maintenance=_maintenance(one, around, now),

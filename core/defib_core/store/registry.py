@@ -88,6 +88,17 @@ SET sought_at = excluded.sought_at, hostname = excluded.hostname
 """)
 
 
+SHORTEST_INTERVAL = text("""
+SELECT min(CAST(spec ->> 'reportIntervalSeconds' AS float8)) FROM system_config
+""")
+
+
+async def shortest_report_interval(connection: AsyncConnection) -> float | None:
+    """The shortest interval in seconds that any SystemConfig asks of its agents."""
+    found: float | None = (await connection.execute(SHORTEST_INTERVAL)).scalar_one()
+    return found
+
+
 async def ensure_defaults(connection: AsyncConnection, namespace: str) -> None:
     """Make sure the default cluster and SystemConfig exist, as a report needs both."""
     spec = SystemConfigSpec().model_dump_json(by_alias=True)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.store.partitions import floor_to
 
-SETTLED_AFTER = timedelta(seconds=30)
+SETTLED_AFTER = timedelta(seconds=75)
 MOST_BUCKETS = 12
 """At most this many buckets a call, so that one after a long absence stays short."""
 

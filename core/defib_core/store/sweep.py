@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action
 from defib_core.domain.states import State
-from defib_core.store import controls
+from defib_core.store import controls, relays
+from defib_core.store.relays import RelayClock
 from defib_core.store.tables import MANAGED_SQL, PAUSE_REASON, PAUSE_UNTIL
 from defib_core.store.unwell import Patience, smallest_timeouts
 from defib_core.store.unwell import unwell as find_unwell
@@ -32,6 +33,7 @@ class FleetClock:
     blind: bool
     boot_grace: timedelta
     clear_after: timedelta
+    relays: Sequence[RelayClock] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Candidate:
     dry_run_done: bool
     resumed_io_error: bool
     owes_start: bool
+    relay_id: int | None
+    """The relay its last report came through."""
     proxmox_busy: bool
     """Proxmox's list last said that it could not report: locked, off, or its node away."""
     rejected_reason: str | None
@@ -96,7 +100,8 @@ class Config:
     spec: Mapping[str, Any]
 
 
-FLEETS = """
+FLEETS = f"""
+{relays.RELAY_CLOCK},
 fleet AS (
     SELECT * FROM unnest(
         CAST(:config_ids AS int[]), CAST(:floors AS timestamptz[]), CAST(:blind AS bool[]),
@@ -106,17 +111,20 @@ fleet AS (
 """
 
 UNPAUSED = "v.paused_until <= :now AND s.clock_floor < v.paused_until"
-STALE = """
+STALE = f"""
 NOT f.blind AND s.state IN ('healthy', 'warning')
 AND :now - greatest(s.last_heartbeat, s.clock_floor, f.floor) > s.stale_timeout
+AND NOT {relays.unheard("s.stale_timeout")}
 """
-SPENT = """
+SPENT = f"""
 NOT f.blind AND s.state = 'down' AND s.max_attempts > 0 AND s.reset_attempts >= s.max_attempts
 AND :now - greatest(s.last_attempt_at, f.floor) >= f.boot_grace
+AND NOT {relays.unheard("f.boot_grace")}
 """
-WELL = """
+WELL = f"""
 NOT f.blind AND s.state IN ('healthy', 'warning') AND s.reset_attempts > 0
 AND :now - greatest(s.alive_since, s.last_attempt_at, f.floor) >= f.clear_after
+AND NOT {relays.unheard("f.clear_after")}
 """
 
 AMONG = "s.vm_id = ANY (CAST(:unwell AS bigint[]))"
@@ -226,7 +234,7 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
         AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                         WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'
                           AND p.sending_at > s.last_heartbeat) AS owes_start,
-    v.proxmox_busy,
+    s.relay_id, v.proxmox_busy,
     (SELECT j.reason FROM report_rejection j WHERE j.vm_id = s.vm_id
      AND j.at > :now - s.stale_timeout AND j.at > s.last_heartbeat) AS rejected_reason,
     h.released_at IS NOT NULL AS hold_released,
@@ -379,6 +387,7 @@ def _bind(fleets: Sequence[FleetClock], now: datetime) -> dict[str, object]:
         "blind": [fleet.blind for fleet in fleets],
         "boot_graces": [fleet.boot_grace for fleet in fleets],
         "clear_afters": [fleet.clear_after for fleet in fleets],
+        **relays.bind({fleet.config_id: fleet.relays for fleet in fleets}),
     }
 
 

@@ -33,7 +33,7 @@ COUNTS = "SELECT v.vmid, count(*) FROM vm_metric m JOIN vm v ON v.id = m.vm_id G
 
 @pytest.fixture
 def durable() -> Iterator[tuple[PostgresServer, ExitStack]]:
-    """A PostgreSQL that syncs, of this test alone, to be killed; and a stack for what is started."""
+    """A PostgreSQL that syncs, to be killed, and a stack for what is started."""
     with server_folder("durable") as folder, ExitStack() as stack:
         server = PostgresServer.at(folder / "postgres", free_port(), durable=True)
         server.prepare()

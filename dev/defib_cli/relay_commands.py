@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.settings import DatabaseSettings, RelaySettings, SettingsError
 from defib_core.store import registry, relays, tokens
-from defib_core.store.engine import make_engine
+from defib_core.store.engine import Connection, in_one_transaction
 from defib_core.store.relays import Listed, RelayExists
 from defib_core.store.tokens import UnknownCluster
 
@@ -50,7 +49,7 @@ def create(
     """Make a relay; its token is shown this once."""
     settings = DatabaseSettings.from_environment(os.environ)
 
-    async def work(connection: AsyncConnection) -> str:
+    async def work(connection: Connection) -> str:
         await registry.ensure_defaults(connection, settings.namespace)
         cluster_id = await tokens.cluster_id_of(connection, settings.namespace, cluster)
         return await relays.create(connection, name, cluster_id)
@@ -90,18 +89,9 @@ def _line(one: Listed) -> str:
     )
 
 
-def _with_database(
-    settings: DatabaseSettings, work: Callable[[AsyncConnection], Awaitable[T]]
-) -> T:
-    async def run() -> T:
-        engine = make_engine(settings.database_url.get_secret_value(), application="defib-relay")
-        try:
-            async with engine.begin() as connection:
-                return await work(connection)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
+def _with_database(settings: DatabaseSettings, work: Callable[[Connection], Awaitable[T]]) -> T:
+    url = settings.database_url.get_secret_value()
+    return asyncio.run(in_one_transaction(url, work, application="defib-relay"))
 
 
 if __name__ == "__main__":

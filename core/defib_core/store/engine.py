@@ -1,11 +1,16 @@
 """How the processes connect to PostgreSQL."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, make_url
+from sqlalchemy.ext import asyncio as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+Connection: TypeAlias = sa.AsyncConnection
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
@@ -39,6 +44,18 @@ def make_engine(database_url: str, *, application: str, pool_size: int = 5) -> A
             **KEEPALIVES,
         },
     )
+
+
+async def in_one_transaction(
+    database_url: str, work: Callable[[Connection], Awaitable[T]], *, application: str
+) -> T:
+    """Do one thing on a connection of its own, as a command does."""
+    engine = make_engine(database_url, application=application)
+    try:
+        async with engine.begin() as connection:
+            return await work(connection)
+    finally:
+        await engine.dispose()
 
 
 async def hot_connection(database_url: str, *, application: str) -> AsyncConnection[TupleRow]:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.store.partitions import floor_to
 
 SETTLED_AFTER = timedelta(seconds=75)
+"""A relayed report may be this late and still count as of its time; later ones: `late.py`."""
 MOST_BUCKETS = 12
 """At most this many buckets a call, so that one after a long absence stays short."""
 

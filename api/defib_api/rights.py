@@ -52,7 +52,7 @@ NEEDED: Mapping[str, Role] = {
 }
 OPEN: Mapping[str, str] = {
     "report": "an agent's token is checked before FastAPI sees the request",
-    "reportMany": "an agent's or a relay's token is checked before FastAPI sees the request",
+    "reports": "an agent's or a relay's token is checked before FastAPI sees the request",
     "enroll": "an enrolment token is checked",
     "beginSession": "the token that is shown is checked, whatever its role",
     "getLiveness": "for probes; says nothing",

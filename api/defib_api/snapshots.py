@@ -61,6 +61,12 @@ class Snapshots:
         self.labels = Fresh(self._own(_write_labels))
         self.system = Fresh(self._own(self._system))
 
+    async def vms_now(self) -> Prepared:
+        """Give out the whole fleet as it is now, for who asks for nothing older."""
+        await self._cache.forget(VMS)
+        self.vms.forget()
+        return await self.vms.get()
+
     async def page(self, asked: PageWanted) -> Prepared:
         """Give out one page of a list; raises BadCursor."""
         kept = self._pages.get(asked)

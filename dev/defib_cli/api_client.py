@@ -71,6 +71,7 @@ class ApiClient:
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
         address = f"{self._url}{path}" + (f"?{urlencode(given)}" if given else "")
         headers = {"Authorization": f"Bearer {self._token}", "X-Defib-Client": "cli"}
+        headers["Cache-Control"] = "no-cache"  # a VM that has just reported is there
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"

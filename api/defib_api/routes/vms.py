@@ -44,11 +44,14 @@ async def list_vms(services: ServicesOf, request: Request, asked: Asked) -> Resp
     """The whole fleet as an array, oldest first; with any parameter, pages of what is asked for.
 
     A page is `{"items": [...], "nextCursor": ..., "total": n}`: give `nextCursor` back as `cursor`
-    for the next one, which is right also when VMs came or went meanwhile. About a second old. With
-    `If-None-Match` the answer is 304 while nothing has changed.
+    for the next one, which is right also when VMs came or went meanwhile. Up to three seconds old,
+    the array not at all with `Cache-Control: no-cache`. With `If-None-Match` the answer is 304 while
+    nothing has changed.
     """
     if asked is None:
-        return await (await services.snapshots.vms.get()).answer(request)
+        wants_now = "no-cache" in request.headers.get("cache-control", "")
+        kept = services.snapshots
+        return await (await (kept.vms_now() if wants_now else kept.vms.get())).answer(request)
     try:
         return await (await services.snapshots.page(asked)).answer(request)
     except BadCursor as error:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from psycopg.errors import DeadlockDetected
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.store import clusters, heartbeats, liveness, registry
@@ -71,7 +72,10 @@ class Agents:
             )
         async with await hot_connection(self.database_url, application="agents") as hot:
             await liveness.prove(hot, "agents")
-            await heartbeats.store(hot, [self._heartbeat(agent)])
+            try:
+                await heartbeats.store(hot, [self._heartbeat(agent)])
+            except DeadlockDetected:  # its object is taken in at this moment: as the API, once more
+                await heartbeats.store(hot, [self._heartbeat(agent)])
 
     async def _cluster_id(self) -> int:
         async with self.engine.begin() as connection:

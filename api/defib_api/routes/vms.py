@@ -45,8 +45,8 @@ async def list_vms(services: ServicesOf, request: Request, asked: Asked) -> Resp
 
     A page is `{"items": [...], "nextCursor": ..., "total": n}`: give `nextCursor` back as `cursor`
     for the next one, which is right also when VMs came or went meanwhile. Up to three seconds old,
-    the array not at all with `Cache-Control: no-cache`. With `If-None-Match` the answer is 304 while
-    nothing has changed.
+    the array not at all with `Cache-Control: no-cache`. With `If-None-Match` the answer is 304
+    while nothing has changed.
     """
     if asked is None:
         wants_now = "no-cache" in request.headers.get("cache-control", "")

@@ -8,7 +8,7 @@ import typer
 from defib_core.config.settings import DatabaseSettings
 from defib_core.store import migrate, partitions, registry
 from defib_core.store.clock import database_now
-from defib_core.store.engine import make_engine
+from defib_core.store.engine import Connection, in_one_transaction
 
 app = typer.Typer(help="Bring the database to this version's schema.", no_args_is_help=True)
 
@@ -29,8 +29,8 @@ def upgrade() -> None:
 
 
 async def _prepare(url: str, namespace: str) -> None:
-    engine = make_engine(url, application="defib-db")
-    async with engine.begin() as connection:
+    async def work(connection: Connection) -> None:
         await registry.ensure_defaults(connection, namespace)
         await partitions.maintain(connection, await database_now(connection))
-    await engine.dispose()
+
+    await in_one_transaction(url, work, application="defib-db")

@@ -14,7 +14,7 @@ from defib_cli.api_client import Where, connect
 from defib_cli.person import Api, AsJson, CaFile, TokenFile, print_json, readable_errors
 from defib_core.config.settings import DatabaseSettings
 from defib_core.store import registry, tokens
-from defib_core.store.engine import make_engine
+from defib_core.store.engine import Connection, in_one_transaction
 from defib_core.store.tokens import TokenKind, UnknownCluster
 
 app = typer.Typer(help="Make tokens for agents and people.", no_args_is_help=True)
@@ -125,14 +125,13 @@ def _line(one: dict[str, Any]) -> str:
 async def _create(
     settings: DatabaseSettings, kind: TokenKind, name: str, cluster: str | None
 ) -> str:
-    engine = make_engine(settings.database_url.get_secret_value(), application="defib-token")
-    try:
-        async with engine.begin() as connection:
-            await registry.ensure_defaults(connection, settings.namespace)
-            cluster_id = None
-            if kind is TokenKind.AGENT:
-                wanted = cluster or "default"
-                cluster_id = await tokens.cluster_id_of(connection, settings.namespace, wanted)
-            return await tokens.create(connection, kind, name, cluster_id=cluster_id)
-    finally:
-        await engine.dispose()
+    async def work(connection: Connection) -> str:
+        await registry.ensure_defaults(connection, settings.namespace)
+        cluster_id = None
+        if kind is TokenKind.AGENT:
+            wanted = cluster or "default"
+            cluster_id = await tokens.cluster_id_of(connection, settings.namespace, wanted)
+        return await tokens.create(connection, kind, name, cluster_id=cluster_id)
+
+    url = settings.database_url.get_secret_value()
+    return await in_one_transaction(url, work, application="defib-token")

@@ -27,6 +27,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/health/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An agent that buffered, or a relay, sends many reports
+         * @description Store up to 1,000 reports. A 200 means that those not in `rejected` are committed.
+         *
+         *     One that is older than the report interval fills the history and moves no state. What is wrong
+         *     with a report is said of that report and harms no other. On 503 none is known to be stored.
+         */
+        post: operations["reports"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/enroll": {
         parameters: {
             query?: never;
@@ -240,8 +263,9 @@ export interface paths {
          * @description The whole fleet as an array, oldest first; with any parameter, pages of what is asked for.
          *
          *     A page is `{"items": [...], "nextCursor": ..., "total": n}`: give `nextCursor` back as `cursor`
-         *     for the next one, which is right also when VMs came or went meanwhile. About a second old. With
-         *     `If-None-Match` the answer is 304 while nothing has changed.
+         *     for the next one, which is right also when VMs came or went meanwhile. Up to three seconds old,
+         *     the array not at all with `Cache-Control: no-cache`. With `If-None-Match` the answer is 304
+         *     while nothing has changed.
          */
         get: operations["listVms"];
         put?: never;
@@ -892,6 +916,105 @@ export interface components {
             detail: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * BatchReceived
+         * @description All reports but the rejected ones are committed.
+         */
+        BatchReceived: {
+            /**
+             * Success
+             * @default true
+             */
+            success: boolean;
+            /** Accepted */
+            accepted: number;
+            /** Rejected */
+            rejected: components["schemas"]["RejectedReport"][];
+        };
+        /**
+         * BatchedReport
+         * @description A report that was under way for a while.
+         */
+        BatchedReport: {
+            /**
+             * Hostname
+             * @description The guest's host name.
+             */
+            hostname: string;
+            /**
+             * Cpuusage
+             * @description Percent of all cores, 0 to 100.
+             */
+            cpuUsage: number;
+            /**
+             * Ramusage
+             * @description MB, at most ramTotal.
+             */
+            ramUsage: number;
+            /**
+             * Ramtotal
+             * @description MB.
+             */
+            ramTotal: number;
+            /**
+             * Vmid
+             * @description The VM's number in Proxmox. May be left out where smbiosUuid is sent and belongs to exactly one known VM of the key's cluster.
+             */
+            vmid?: number | string | null;
+            /**
+             * Node
+             * @description The Proxmox node, if known.
+             */
+            node?: string | null;
+            /**
+             * Status
+             * @description One word; "running" where it is left out.
+             */
+            status?: string | null;
+            /**
+             * Diskusage
+             * @description MB.
+             */
+            diskUsage?: number | null;
+            /**
+             * Disktotal
+             * @description MB.
+             */
+            diskTotal?: number | null;
+            /**
+             * Uptime
+             * @description Seconds.
+             */
+            uptime?: number | null;
+            /**
+             * Timestamp
+             * @description The guest's clock in Unix seconds. Kept, never trusted; what is not plausible is dropped and the report stored all the same.
+             */
+            timestamp?: number | null;
+            /**
+             * Bootid
+             * @description Changes at each boot of the guest.
+             */
+            bootId?: string | null;
+            /** Agentversion */
+            agentVersion?: string | null;
+            /**
+             * Smbiosuuid
+             * @description The firmware's UUID of the guest.
+             */
+            smbiosUuid?: string | null;
+            /**
+             * Ageseconds
+             * @description How long before sending the sample was taken, by the sender's monotonic clock. What is older than the report interval fills the history and moves no state.
+             * @default 0
+             */
+            ageSeconds: number;
+            /**
+             * Keydigest
+             * @description From a relay: the SHA-256 of the key that the agent sent, in hex.
+             */
+            keyDigest?: string | null;
         };
         /**
          * Brake
@@ -1886,6 +2009,26 @@ export interface components {
             resetFailed: number;
         };
         /**
+         * OfTheRelay
+         * @description What a relay says of itself.
+         */
+        OfTheRelay: {
+            /**
+             * Waiting
+             * @description Reports on its disk, not forwarded yet.
+             * @default 0
+             */
+            waiting: number;
+            /**
+             * Lost
+             * @description Reports it had to drop since it was set up.
+             * @default 0
+             */
+            lost: number;
+            /** Version */
+            version?: string | null;
+        };
+        /**
          * Operator
          * @description The operator, as the database knows it.
          */
@@ -2037,6 +2180,24 @@ export interface components {
             message: string;
         };
         /**
+         * RejectedReport
+         * @description A report of a batch that was not stored.
+         */
+        RejectedReport: {
+            /**
+             * Index
+             * @description Its place in `reports`, from 0.
+             */
+            index: number;
+            /**
+             * Status
+             * @description What it would have been answered by itself.
+             */
+            status: number;
+            /** Message */
+            message: string;
+        };
+        /**
          * Replica
          * @description An API process.
          */
@@ -2056,6 +2217,16 @@ export interface components {
             provedAt: string;
             /** Live */
             live: boolean;
+        };
+        /**
+         * ReportBatch
+         * @description Many reports, at most 1 MiB of them. With X-Relay-Token each has a `keyDigest`.
+         */
+        ReportBatch: {
+            /** Reports */
+            reports: components["schemas"]["BatchedReport"][];
+            /** @description From relays only: without it a batch proves nothing. */
+            relay?: components["schemas"]["OfTheRelay"] | null;
         };
         /**
          * Reset
@@ -2693,6 +2864,155 @@ export interface operations {
                      * @example {
                      *       "success": false,
                      *       "message": "this VM has several reports waiting already"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    reports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportBatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "accepted": 1,
+                     *       "rejected": [
+                     *         {
+                     *           "index": 1,
+                     *           "status": 400,
+                     *           "message": "the report was refused: cpuUsage must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BatchReceived"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body did not come in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body did not come within 10 s; send it again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the body is larger than 16384 bytes"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is not declared as JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "send JSON, with Content-Type: application/json"
                      *     }
                      */
                     "application/json": components["schemas"]["Failure"];

@@ -75,7 +75,6 @@ export const en = {
       `No answer from the API for ${age}. What you see is that old; trying again.`,
     offlineBanner: (age: string) =>
       `The API has not been reached for ${age}. Do not trust what you see: look at the API and at your network. Trying again.`,
-    backAgain: 'The API answers again.',
   },
 
   failure: {
@@ -140,7 +139,6 @@ export const en = {
       attempts: 'Attempts',
       why: 'Why',
     },
-    sortBy: (column: string) => `Sort by ${column}`,
     shown: (from: number, to: number, total: number) =>
       `${from.toLocaleString('en')}–${to.toLocaleString('en')} of ${total.toLocaleString('en')}`,
     first: 'First page',
@@ -153,7 +151,6 @@ export const en = {
     addVm: 'Add a VM',
     noMatch: 'No VM matches',
     noMatchNext: 'Nothing in the fleet fits all of these filters together.',
-    allWell: (count: number) => `All ${vmsText(count)} report and are within their thresholds.`,
     mapLabel: (count: number) =>
       `Map of ${vmsText(count)} by node. Arrow keys move from VM to VM, Enter opens one.`,
     mapLabels: 'The map cannot be narrowed by labels; the table can.',
@@ -161,7 +158,6 @@ export const en = {
     nodeOffline: 'offline',
     unhealthyOf: (unhealthy: number, total: number) =>
       unhealthy === 0 ? vmsText(total) : `${unhealthy} of ${vmsText(total)}`,
-    cpuHour: 'CPU over the last hour',
     attempts: (used: number, allowed: number) => `${used} of ${allowed}`,
     since: 'since',
   },
@@ -229,9 +225,6 @@ export const en = {
     nodes: 'Nodes',
     none: '–',
   },
-
-  settings: { title: 'Settings', soon: 'The configuration in force appears here.' },
-  audit: { title: 'Audit', soon: 'Who did what appears here.' },
 
   help: {
     title: 'Keys',

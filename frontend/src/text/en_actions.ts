@@ -2,7 +2,6 @@
 import { vmsText } from './en';
 
 export const enActions = {
-  title: 'Actions',
   reason: 'Why',
   reasonHint: 'Kept in the history with your name. Say what you saw, and a ticket if there is one.',
   reasonMissing: 'Say why: whoever reads the history will ask.',
@@ -39,25 +38,6 @@ export const enActions = {
       dry_run: 'Written down only: the SystemConfig says dryRun.',
       cancelled: 'It was cancelled before anything was sent',
     },
-  },
-
-  bulk: {
-    chosen: (count: number) => `${vmsText(count)} chosen`,
-    open: (count: number) => `Reset ${vmsText(count)} …`,
-    none: 'Choose none',
-    title: (count: number) => `Reset ${vmsText(count)}`,
-    most: (most: number) =>
-      `At most ${most} at once. If more than that are ill together, look for what they share first.`,
-    lead: 'One after the other, each by the same careful way as a single reset. One that is refused does not stop the others.',
-    type: (count: number) => `Type ${count} to confirm`,
-    typeMissing: (count: number) => `Type the number ${count}: that many guests are reset.`,
-    submit: (count: number) => `Reset ${vmsText(count)}`,
-    stop: 'Stop after this one',
-    done: 'Done',
-    asked: 'asked for',
-    skipped: 'not asked for any more',
-    waiting: 'waiting',
-    now: 'now',
   },
 
   pause: {
@@ -156,8 +136,6 @@ export const enSettings = {
   invalid: 'The last change was refused, and the one before it stays in force',
   change: 'To change it',
   field: 'Field',
-  value: 'Value',
-  usual: 'default',
   tokens: 'Agents and keys',
   tokensLead: 'Only digests are kept: a token is shown once, when it is made.',
   enrolment: 'Enrolment tokens',
@@ -191,7 +169,6 @@ export const enAudit = {
   all: 'Show all',
   at: 'At',
   who: 'Who',
-  how: 'How',
   what: 'What',
   vm: 'VM',
   why: 'Why',

@@ -1,7 +1,6 @@
 /** The words of a VM's details. See `en.ts`. */
 
 export const enVm = {
-  identity: 'Identity',
   vmid: 'VMID',
   cluster: 'Cluster',
   node: 'Node',

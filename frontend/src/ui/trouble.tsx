@@ -26,6 +26,19 @@ export function FailureNote({ error, onRetry }: { error: unknown; onRetry?: () =
   );
 }
 
+/** What stands in for a query's content while there is none: not there yet, or failed. */
+export function Pending({
+  query,
+  rows,
+}: {
+  query: { isError: boolean; error: unknown; refetch: () => unknown };
+  rows?: number;
+}) {
+  if (query.isError)
+    return <FailureNote error={query.error} onRetry={() => void query.refetch()} />;
+  return <Loading {...(rows !== undefined && { rows })} />;
+}
+
 /** What went wrong and what to do, for a person. */
 export function failureText(error: unknown): string {
   if (!(error instanceof Failure)) return en.failure.crashed;

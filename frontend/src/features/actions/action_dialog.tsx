@@ -99,13 +99,13 @@ export function useDoing<Wish, Answer>(act: (wish: Wish) => Promise<Answer>) {
     onSettled: () => {
       for (const queryKey of [
         keys.lists,
-        ['vm'],
+        keys.vms,
         keys.system,
         keys.status,
         keys.globalStop,
         keys.maintenance,
         keys.audits,
-        ['tokens'],
+        keys.tokens,
       ])
         void cache.invalidateQueries({ queryKey });
     },

@@ -9,7 +9,7 @@ import { enActions } from '@/text/en_actions';
 import { Button } from '@/ui/button';
 import { TextField } from '@/ui/field';
 import { Ago } from '@/ui/moment';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 import { ActionDialog } from './action_dialog';
 
 const words = enActions.stop;
@@ -21,12 +21,7 @@ export function GlobalStop() {
     queryFn: readGlobalStop,
     refetchInterval: REFRESH_MS,
   });
-  if (state.data === undefined)
-    return state.isError ? (
-      <FailureNote error={state.error} onRetry={() => void state.refetch()} />
-    ) : (
-      <Loading rows={2} />
-    );
+  if (state.data === undefined) return <Pending query={state} rows={2} />;
   const byHand = state.data.stops.some((stop) => stop.systemConfig === null);
   return (
     <section className="panel flex flex-col gap-3 p-4">

@@ -11,7 +11,7 @@ import { Button } from '@/ui/button';
 import { DataTable } from '@/ui/data_table';
 import { ChoiceField, TextField } from '@/ui/field';
 import { Moment } from '@/ui/moment';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 import { ActionDialog } from './action_dialog';
 
 const words = enActions.maintenance;
@@ -31,11 +31,7 @@ export function Maintenance() {
       </div>
       <p className="text-soft">{words.lead}</p>
       {windows.data === undefined ? (
-        windows.isError ? (
-          <FailureNote error={windows.error} onRetry={() => void windows.refetch()} />
-        ) : (
-          <Loading rows={2} />
-        )
+        <Pending query={windows} rows={2} />
       ) : (
         <Windows windows={windows.data} onEnd={setOpen} />
       )}

@@ -140,7 +140,7 @@ function Known({ vm }: { vm: Vm }) {
 function Following({ vm, asked, onClose }: { vm: Vm; asked: Asked; onClose: () => void }) {
   const waitsFor = asked !== undefined && 'resetId' in asked ? asked.resetId : null;
   const reset = useQuery({
-    queryKey: [...keys.vmResets(vm.id), waitsFor],
+    queryKey: keys.vmReset(vm.id, waitsFor),
     queryFn: ({ signal }) => readReset(waitsFor ?? '', { signal }),
     enabled: waitsFor !== null,
     refetchInterval: (query) => (isOver(query.state.data) ? false : 1000),

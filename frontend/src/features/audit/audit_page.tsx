@@ -10,7 +10,7 @@ import { Button } from '@/ui/button';
 import { Choice } from '@/ui/choice';
 import { DataTable } from '@/ui/data_table';
 import { Moment } from '@/ui/moment';
-import { FailureNote, Loading, Nothing } from '@/ui/trouble';
+import { Nothing, Pending } from '@/ui/trouble';
 
 export function AuditPage() {
   const { params, change } = useAddress();
@@ -49,11 +49,7 @@ export function AuditPage() {
         </Button>
       </div>
       {lines.data === undefined ? (
-        lines.isError ? (
-          <FailureNote error={lines.error} onRetry={() => void lines.refetch()} />
-        ) : (
-          <Loading />
-        )
+        <Pending query={lines} />
       ) : (
         <Lines lines={lines.data} filter={filter} />
       )}

@@ -9,7 +9,7 @@ import { Button } from '@/ui/button';
 import type { Preferences } from '@/ui/preferences';
 import { prefer, usePreferences } from '@/ui/preferences';
 import { useShortcuts } from '@/ui/shortcuts';
-import { FailureNote, Loading, Nothing } from '@/ui/trouble';
+import { Loading, Nothing, Pending } from '@/ui/trouble';
 import { Counters, useCounts } from './counters';
 import { Filters } from './filters';
 import { Pager } from './pager';
@@ -116,12 +116,7 @@ type VmsProps = {
 
 function Vms({ list, query, page, view, turn, onAdd, onAll }: VmsProps) {
   const { data: status } = useCounts();
-  if (list.data === undefined)
-    return list.isError ? (
-      <FailureNote error={list.error} onRetry={() => void list.refetch()} />
-    ) : (
-      <Loading rows={10} />
-    );
+  if (list.data === undefined) return <Pending query={list} rows={10} />;
   if (list.data.items.length === 0) {
     return isFiltered(query) || (status?.vms.total ?? 0) > 0 ? (
       <Nothing title={en.fleet.noMatch} next={en.fleet.noMatchNext}>

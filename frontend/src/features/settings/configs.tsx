@@ -1,12 +1,12 @@
 /** Each SystemConfig in force: read only, with the command that changes it. */
 import { useQuery } from '@tanstack/react-query';
-import type { ConfigRow } from '@/api/contract';
 import { keys } from '@/api/keys';
 import { readConfigs } from '@/api/reads';
+import type { Config as SystemConfig } from '@/api/types';
 import { enSettings as words } from '@/text/en_actions';
 import { Facts } from '@/ui/field';
 import { Moment } from '@/ui/moment';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 export function Configs() {
   const configs = useQuery({
@@ -19,11 +19,7 @@ export function Configs() {
       <h2 className="text-base font-semibold">{words.configs}</h2>
       <p className="text-soft">{words.configsLead}</p>
       {configs.data === undefined ? (
-        configs.isError ? (
-          <FailureNote error={configs.error} onRetry={() => void configs.refetch()} />
-        ) : (
-          <Loading rows={3} />
-        )
+        <Pending query={configs} rows={3} />
       ) : configs.data.length === 0 ? (
         <p className="text-soft">{words.noConfigs}</p>
       ) : (
@@ -33,7 +29,7 @@ export function Configs() {
   );
 }
 
-function Config({ config }: { config: ConfigRow }) {
+function Config({ config }: { config: SystemConfig }) {
   const fields = flattened(config.spec);
   return (
     <article className="flex flex-col gap-2 border-t border-line pt-3">

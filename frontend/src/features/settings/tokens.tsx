@@ -1,6 +1,7 @@
 /** Enrolment tokens and the tokens of agents: who may report, and how that is ended. */
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
+import { keys } from '@/api/keys';
 import {
   AGENT_TOKENS,
   readAgentTokens,
@@ -14,7 +15,7 @@ import { Button } from '@/ui/button';
 import { DataTable } from '@/ui/data_table';
 import { Modal } from '@/ui/modal';
 import { Ago, Moment } from '@/ui/moment';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 type Revoking = { name: string; lead: string; act: () => Promise<unknown> };
 
@@ -37,16 +38,11 @@ type Props = { onRevoke: (revoking: Revoking) => void };
 
 function Enrolment({ onRevoke }: Props) {
   const tokens = useQuery({
-    queryKey: ['tokens', 'enrolment'],
+    queryKey: keys.enrolmentTokens,
     queryFn: readEnrolmentTokens,
     refetchInterval: 15_000,
   });
-  if (tokens.data === undefined)
-    return tokens.isError ? (
-      <FailureNote error={tokens.error} onRetry={() => void tokens.refetch()} />
-    ) : (
-      <Loading rows={2} />
-    );
+  if (tokens.data === undefined) return <Pending query={tokens} rows={2} />;
   return (
     <DataTable
       label={words.enrolment}
@@ -80,18 +76,13 @@ function Enrolment({ onRevoke }: Props) {
 
 function Agents({ onRevoke }: Props) {
   const tokens = useInfiniteQuery({
-    queryKey: ['tokens', 'agents'],
+    queryKey: keys.agentTokens,
     queryFn: ({ pageParam, signal }) => readAgentTokens(pageParam, { signal }),
     initialPageParam: null as string | null,
     getNextPageParam: (last) =>
       last.length < AGENT_TOKENS ? undefined : (last.at(-1)?.id ?? undefined),
   });
-  if (tokens.data === undefined)
-    return tokens.isError ? (
-      <FailureNote error={tokens.error} onRetry={() => void tokens.refetch()} />
-    ) : (
-      <Loading rows={2} />
-    );
+  if (tokens.data === undefined) return <Pending query={tokens} rows={2} />;
   return (
     <>
       <DataTable

@@ -8,7 +8,7 @@ import type { Cluster, System } from '@/api/types';
 import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
 import { Ago } from '@/ui/moment';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 const words = en.system;
 
@@ -18,12 +18,7 @@ export function SystemPage() {
     queryFn: readSystem,
     refetchInterval: REFRESH_MS,
   });
-  if (system.data === undefined)
-    return system.isError ? (
-      <FailureNote error={system.error} onRetry={() => void system.refetch()} />
-    ) : (
-      <Loading />
-    );
+  if (system.data === undefined) return <Pending query={system} />;
   const { data } = system;
   return (
     <div className="flex flex-col gap-3">

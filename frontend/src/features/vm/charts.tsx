@@ -8,7 +8,7 @@ import type { Metric } from '@/api/types';
 import { enVm } from '@/text/en_vm';
 import type { Mark } from '@/ui/chart';
 import { usePreferences } from '@/ui/preferences';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Loading, Pending } from '@/ui/trouble';
 import { type Kind, marksOf, seriesOf, summaryOf } from './series';
 
 const Chart = lazy(async () => ({ default: (await import('@/ui/chart')).Chart }));
@@ -30,12 +30,7 @@ export function Charts({ id, hours }: { id: string; hours: number }) {
   });
   const marks = useMarks(id, hours);
   const status = useQuery({ queryKey: keys.status, queryFn: readStatus });
-  if (metrics.data === undefined)
-    return metrics.isError ? (
-      <FailureNote error={metrics.error} onRetry={() => void metrics.refetch()} />
-    ) : (
-      <Loading rows={4} />
-    );
+  if (metrics.data === undefined) return <Pending query={metrics} rows={4} />;
   const { readings, now } = metrics.data;
   if (readings.length === 0) return <p className="text-soft">{enVm.charts.none}</p>;
   const thresholds: Record<Kind, number | null> = {

@@ -1,14 +1,14 @@
 /** What held a reset of this VM, and for how long. */
 import { useQuery } from '@tanstack/react-query';
 import { serverNow } from '@/api/clock';
-import type { HoldInterval } from '@/api/contract';
 import { keys } from '@/api/keys';
 import { readHolds } from '@/api/reads';
+import type { Hold } from '@/api/types';
 import { enVm } from '@/text/en_vm';
 import { DataTable } from '@/ui/data_table';
 import { Moment } from '@/ui/moment';
 import { durationText } from '@/ui/time';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 const words = enVm.holds;
 const MOST_ROWS = 50;
@@ -19,12 +19,7 @@ export function Holds({ id, hours }: { id: string; hours: number }) {
     queryFn: ({ signal }) => readHolds(id, hours, { signal }),
     refetchInterval: 15_000,
   });
-  if (holds.data === undefined)
-    return holds.isError ? (
-      <FailureNote error={holds.error} onRetry={() => void holds.refetch()} />
-    ) : (
-      <Loading rows={2} />
-    );
+  if (holds.data === undefined) return <Pending query={holds} rows={2} />;
   return (
     <DataTable
       label={words.title}
@@ -45,7 +40,7 @@ export function Holds({ id, hours }: { id: string; hours: number }) {
   );
 }
 
-function lastedText(hold: HoldInterval): string {
+function lastedText(hold: Hold): string {
   const end = hold.endedAt === null ? serverNow() : Date.parse(hold.endedAt);
   const text = durationText((end - Date.parse(hold.startedAt)) / 1000);
   return hold.endedAt === null ? `${text}, ${words.now}` : text;

@@ -9,7 +9,7 @@ import { enVm } from '@/text/en_vm';
 import { DataTable } from '@/ui/data_table';
 import { Moment } from '@/ui/moment';
 import { durationText } from '@/ui/time';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 const words = enVm.resets;
 
@@ -19,12 +19,7 @@ export function Resets({ id }: { id: string }) {
     queryFn: ({ signal }) => readResets(id, { signal }),
     refetchInterval: REFRESH_MS,
   });
-  if (resets.data === undefined)
-    return resets.isError ? (
-      <FailureNote error={resets.error} onRetry={() => void resets.refetch()} />
-    ) : (
-      <Loading rows={3} />
-    );
+  if (resets.data === undefined) return <Pending query={resets} rows={3} />;
   return (
     <DataTable
       label={words.title}

@@ -1,6 +1,5 @@
 /** Readings made ready for a chart: percentages, gaps where it was silent, and moments to mark. Pure. */
-import type { Transition } from '@/api/contract';
-import type { Metric, Reset } from '@/api/types';
+import type { Metric, Reset, Transition } from '@/api/types';
 import { enVm } from '@/text/en_vm';
 import type { Mark } from '@/ui/chart';
 

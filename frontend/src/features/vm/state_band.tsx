@@ -1,17 +1,16 @@
 /** How its state went over time: a band of shapes and colours, and the changes as a table. */
 import { useQuery } from '@tanstack/react-query';
 import { serverNow } from '@/api/clock';
-import type { Transition } from '@/api/contract';
 import { keys } from '@/api/keys';
 import { readTimeline } from '@/api/reads';
-import type { State, Vm } from '@/api/types';
+import type { State, Transition, Vm } from '@/api/types';
 import { en } from '@/text/en';
 import { enVm } from '@/text/en_vm';
 import { DataTable } from '@/ui/data_table';
 import { Moment } from '@/ui/moment';
 import { STATE_COLOUR, StateBadge } from '@/ui/state_mark';
 import { durationText } from '@/ui/time';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 const WIDTH = 1000;
 const MOST_ROWS = 50;
@@ -45,12 +44,7 @@ export function StateBand({ vm, hours }: { vm: Vm; hours: number }) {
     queryFn: ({ signal }) => readTimeline(vm.id, hours, { signal }),
     refetchInterval: 15_000,
   });
-  if (timeline.data === undefined)
-    return timeline.isError ? (
-      <FailureNote error={timeline.error} onRetry={() => void timeline.refetch()} />
-    ) : (
-      <Loading rows={2} />
-    );
+  if (timeline.data === undefined) return <Pending query={timeline} rows={2} />;
   const to = serverNow();
   const stretches = stretchesOf(timeline.data, vm.state, to - hours * 3_600_000, to);
   return (

@@ -14,7 +14,7 @@ import { Choice } from '@/ui/choice';
 import { PausedFlag, ResetPendingFlag } from '@/ui/flags';
 import { Ago } from '@/ui/moment';
 import { StateBadge } from '@/ui/state_mark';
-import { FailureNote, Loading, Nothing } from '@/ui/trouble';
+import { Nothing, Pending } from '@/ui/trouble';
 import { Charts } from './charts';
 import { Holds } from './holds';
 import { Figures, Identity } from './identity';
@@ -45,12 +45,7 @@ export function VmDetails({ id }: { id: string }) {
         </a>
       </Nothing>
     );
-  if (vm.data === undefined)
-    return vm.isError ? (
-      <FailureNote error={vm.error} onRetry={() => void vm.refetch()} />
-    ) : (
-      <Loading />
-    );
+  if (vm.data === undefined) return <Pending query={vm} />;
   return <Details vm={vm.data} />;
 }
 

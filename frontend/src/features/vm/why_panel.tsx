@@ -10,7 +10,7 @@ import { enVm } from '@/text/en_vm';
 import { Facts } from '@/ui/field';
 import { Ago, Moment } from '@/ui/moment';
 import { durationText } from '@/ui/time';
-import { FailureNote, Loading } from '@/ui/trouble';
+import { Pending } from '@/ui/trouble';
 
 const words = enVm.why;
 
@@ -20,12 +20,7 @@ export function WhyPanel({ id }: { id: string }) {
     queryFn: ({ signal }) => readExplanation(id, { signal }),
     refetchInterval: REFRESH_MS,
   });
-  if (explained.data === undefined)
-    return explained.isError ? (
-      <FailureNote error={explained.error} onRetry={() => void explained.refetch()} />
-    ) : (
-      <Loading rows={3} />
-    );
+  if (explained.data === undefined) return <Pending query={explained} rows={3} />;
   return <Explained of={explained.data} />;
 }
 

@@ -9,7 +9,7 @@ import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
 import { useAddress } from '@/ui/address';
 import { Button } from '@/ui/button';
-import { FailureNote, Loading, Nothing } from '@/ui/trouble';
+import { Nothing, Pending } from '@/ui/trouble';
 import { matcherFor, stateAt } from './fleet_words';
 import { cellAt, type Direction, layoutOf, neighbour, vmAt } from './layout';
 import { Legend } from './legend';
@@ -31,12 +31,7 @@ export function FleetMap({ query, onTable }: { query: FleetQuery; onTable: () =>
     // Ten thousand entries are compared more slowly than they are drawn.
     structuralSharing: false,
   });
-  if (fleet.data === undefined)
-    return fleet.isError ? (
-      <FailureNote error={fleet.error} onRetry={() => void fleet.refetch()} />
-    ) : (
-      <Loading rows={10} />
-    );
+  if (fleet.data === undefined) return <Pending query={fleet} rows={10} />;
   if (fleet.data.ids.length === 0)
     return <Nothing title={en.fleet.noVms} next={en.fleet.noVmsNext} />;
   return (

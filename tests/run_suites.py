@@ -39,6 +39,7 @@ SUITES = (
     "frontend",
     "identity",
     "relay",
+    "metrics",
     "pipeline",
     "controls",
     "operator_process",
@@ -52,6 +53,7 @@ SUITES = (
 )
 SIDE_BY_SIDE = frozenset({"simulate"})
 """Suites on a virtual clock, which no load can disturb: they use every core."""
+NEED_PROMETHEUS = frozenset({"metrics", "e2e"})
 NEEDED_PROGRAMS = {
     "busybox": "busybox",
     "chromium": "chromium",
@@ -89,7 +91,9 @@ def main() -> int:
         print(f"These folders of tests/ are in no suite: {', '.join(forgotten)}")
         return 2
     install_programs()
-    if asked != ["check"] and not build_control_plane():
+    if asked != ["check"] and not build("Kubernetes programs", "control-plane", "--helm"):
+        return 1
+    if NEED_PROMETHEUS & set(asked) and not build("Prometheus", "prometheus"):
         return 1
     ran = [run(name) for name in asked]
     report(ran)
@@ -111,11 +115,11 @@ def install_programs() -> None:
         subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
 
 
-def build_control_plane() -> bool:
-    """Get the Kubernetes programs; on a new machine they are built once, with progress."""
-    print("\n=== Kubernetes programs", flush=True)
-    command = [str(BIN / "defib"), "dev", "control-plane", "--helm"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+def build(title: str, *command: str) -> bool:
+    """Get programs by `defib dev ...`; on a new machine they are built once, with progress."""
+    print(f"\n=== {title}", flush=True)
+    built = subprocess.run([str(BIN / "defib"), "dev", *command], cwd=ROOT, check=False)
+    return built.returncode == 0
 
 
 def run(name: str) -> Ran:

@@ -14,6 +14,8 @@ from defib_api.envelope import Envelope
 from defib_api.frontend import Frontend
 from defib_api.ingest.batches import Batches
 from defib_api.ingest.route import IngestFirst
+from defib_api.measured import Measured
+from defib_api.metrics import registry_of
 from defib_api.routes import (
     agent_tokens,
     audit,
@@ -36,6 +38,7 @@ from defib_api.routes import (
     vms,
 )
 from defib_api.services import Services, make_services
+from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import ApiSettings
 
 TAGS: list[dict[str, Any]] = [
@@ -97,7 +100,8 @@ def dashboard_app(services: Services | None) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.services = services
-    app.add_middleware(Envelope)
+    measured = Measured() if services is None else services.measured
+    app.add_middleware(Envelope, requests=measured.requests)
     errors.install(app)
     openapi.install(app)
     _add_routes(app)
@@ -136,5 +140,6 @@ def _add_routes(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    async with services.running():
-        yield
+    with serving_metrics(services.settings, registry_of(services)):
+        async with services.running():
+            yield

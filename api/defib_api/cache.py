@@ -57,6 +57,11 @@ class ReadCache:
         """True where there should be a Redis."""
         return self._redis is not None
 
+    @property
+    def broken(self) -> Broken | None:
+        """Since when Redis does not answer, as far as is known; None where it does."""
+        return self._broken
+
     async def get_or_build(self, name: str, build: Build) -> bytes:
         """Return the copy, or build it; all who ask meanwhile wait for the same one."""
         flight = self._flights.get(name)

@@ -1,12 +1,14 @@
-"""Around every request but the reports: its number, safe headers, a bounded body, no bare crash.
+"""Around every request but the reports: number, duration, safe headers, a bounded body, no crash.
 
 Pure ASGI: Starlette's BaseHTTPMiddleware costs more than all the rest together.
 """
 
 import re
 import secrets
+import time
 
 import structlog
+from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +19,9 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = "x-request-id"
 SANE_ID = re.compile(r"\A[A-Za-z0-9._-]{1,64}\Z")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
+"""Stands for every path that is no route, such as the page's files, and every other method."""
 MOST_BYTES = 64 * 1024
 TOO_LARGE = f"the body is larger than {MOST_BYTES} bytes"
 
@@ -24,8 +29,10 @@ TOO_LARGE = f"the body is larger than {MOST_BYTES} bytes"
 class Envelope:
     """The outermost middleware of the FastAPI application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: Histogram) -> None:
+        """`requests` takes the seconds until an answer begins, by method, route and status."""
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; answer 500, and log, where it breaks."""
@@ -34,7 +41,7 @@ class Envelope:
             return
         request_id = _number(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
-        dressed = _Dressed(scope, send, request_id)
+        dressed = _Dressed(scope, send, request_id, self._requests)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, _bounded(receive), dressed)
@@ -48,7 +55,10 @@ class Envelope:
 class _Dressed:
     """Adds the headers of every answer."""
 
-    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, requests: Histogram) -> None:
+        self._scope = scope
+        self._requests = requests
+        self._began = time.perf_counter()
         self._is_api = scope["path"].startswith("/api")
         self._send = send
         self._request_id = request_id
@@ -57,6 +67,7 @@ class _Dressed:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self._measure(message["status"])
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self._request_id
             headers["x-content-type-options"] = "nosniff"
@@ -64,6 +75,13 @@ class _Dressed:
             if self._is_api:
                 headers.setdefault("cache-control", "no-store")
         await self._send(message)
+
+    def _measure(self, status: int) -> None:
+        """Note how long the answer took to begin. The route, not the path: paths have no end."""
+        route = getattr(self._scope.get("route"), "path", OTHER)
+        method = self._scope["method"] if self._scope["method"] in METHODS else OTHER
+        seconds = time.perf_counter() - self._began
+        self._requests.labels(method, route, str(status)).observe(seconds)
 
 
 def _number(given: str | None) -> str:

@@ -25,6 +25,7 @@ from defib_api.ingest.rejections import Rejections
 from defib_api.ingest.relays import Relays
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
+from defib_api.measured import Measured
 from defib_api.snapshots import Snapshots
 from defib_api.supervise import keep_running
 from defib_core.config.settings import ApiSettings
@@ -57,6 +58,7 @@ class Services:
     feed: Feed
     house: Housekeeping
     failures: FailedAttempts
+    measured: Measured
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -94,7 +96,7 @@ def make_services(settings: ApiSettings) -> Services:
     redis_url = settings.redis_url
     engine = make_engine(url, application="defib-api", pool_size=POOL_SIZE)
     known = Registered(engine)
-    backlog = Backlog()
+    backlog, measured = Backlog(), Measured()
     reading = partial(_reading, engine)
     feed = Feed(reading)
     cache = ReadCache(
@@ -110,6 +112,7 @@ def make_services(settings: ApiSettings) -> Services:
             partial(hot_connection, url, application="defib-api-writer"),
             Prover(replica_name(settings.api_port)),
             backlog,
+            measured.commits,
         ),
         rejections=Rejections(engine),
         relays=Relays(engine, KeyTable(partial(_load_relays, engine))),
@@ -123,6 +126,7 @@ def make_services(settings: ApiSettings) -> Services:
         feed=feed,
         house=Housekeeping(engine, known, settings.namespace),
         failures=FailedAttempts(),
+        measured=measured,
     )
 
 

@@ -18,6 +18,7 @@ from defib_cli.chart_command import chart
 from defib_cli.fleet_command import fleet
 from defib_cli.proxmox_sim_command import proxmox_sim
 from defib_dev.components import control_plane as parts
+from defib_dev.components import prometheus as prometheus_parts
 from defib_dev.components.cache import Cancelled
 from defib_dev.components.errors import ComponentError
 from defib_dev.stack import describe
@@ -117,6 +118,15 @@ def control_plane(
                 found.append(parts.obtain_helm(report))
     for program in found:
         print(program)
+
+
+@app.command()
+def prometheus() -> None:
+    """Find or build Prometheus and promtool, which only tests need; print where they are."""
+    with _readable_errors(), Board(_console) as board, board.step("Prometheus") as report:
+        found = prometheus_parts.obtain(report)
+    print(found.prometheus)
+    print(found.promtool)
 
 
 @app.command(hidden=True)

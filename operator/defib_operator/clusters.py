@@ -23,6 +23,7 @@ from defib_operator.proxmox import (
     ProxmoxMisconfigured,
     ProxmoxSettings,
 )
+from defib_operator.proxmox.timing import Note, no_note
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,8 @@ class KubernetesClients:
     """
 
     kubernetes: Kubernetes
+    note: Note = no_note
+    """Takes how long each call to Proxmox took."""
     _connected: dict[int, _Connected] = field(default_factory=dict)
     _read: dict[int, _Read] = field(default_factory=dict)
 
@@ -79,7 +82,8 @@ class KubernetesClients:
             return known.client
         settings = _settings(spec, *token)
         if known is None:
-            known = self._connected[cluster.id] = _Connected(made_of, ProxmoxClient(settings))
+            made = ProxmoxClient(settings, note=self.note)
+            known = self._connected[cluster.id] = _Connected(made_of, made)
         else:
             known.made_of = made_of
             await known.client.rotate(settings)

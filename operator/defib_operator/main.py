@@ -12,17 +12,20 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.config.logs import configure_logging
+from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import OperatorSettings
 from defib_core.store.engine import make_engine
 from defib_operator.cluster_watch import ClusterWatch
 from defib_operator.clusters import KubernetesClients
 from defib_operator.events import Recorder
+from defib_operator.figuring import Figuring
 from defib_operator.fleets import Fleets
 from defib_operator.housekeeping import EVERY, Housekeeping
 from defib_operator.intake import Intake
 from defib_operator.kube import connect
 from defib_operator.leadership import Leadership
 from defib_operator.looks import Looker
+from defib_operator.metrics import Metrics
 from defib_operator.pipeline import Pipeline
 from defib_operator.probes import Probes
 from defib_operator.projector import Projector
@@ -58,8 +61,11 @@ async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
             settings.probe_port,
         )
         stack.push_async_callback((await probes.start()).cleanup)
+        stack.enter_context(serving_metrics(settings, parts.metrics.registry))
         log.info("operator_started", namespace=parts.namespace or "all")
-        await supervise(_loops(parts), stop)
+        loops = _loops(parts)
+        parts.metrics.know_loops(loop.name for loop in loops)
+        await supervise(loops, stop, parts.metrics.note_failure)
         log.info("operator_stopping")
 
 
@@ -76,6 +82,8 @@ class _Parts:
     registrar: Registrar
     fleets: Fleets
     housekeeping: Housekeeping
+    metrics: Metrics
+    figuring: Figuring
 
 
 async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts:
@@ -84,7 +92,8 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
     engine = make_engine(url, application="defib-operator", pool_size=10)
     stack.push_async_callback(engine.dispose)
     kubernetes = await stack.enter_async_context(connect(settings.kubeconfig))
-    clients = KubernetesClients(kubernetes)
+    metrics = Metrics()
+    clients = KubernetesClients(kubernetes, metrics.note_call)
     stack.push_async_callback(clients.close)
     identity = settings.identity or f"{socket.gethostname()}-{os.getpid()}"
     leadership = Leadership(engine, identity, timedelta(seconds=settings.lease_seconds))
@@ -111,6 +120,7 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
             Sweep(engine, leadership, clusters, watching),
             settings.namespace,
             intake.configs_changed,
+            note=metrics.sweeps.observe,
         ),
         pipeline=Pipeline(
             engine, leadership, eyes=clusters, ears=watching, client_of=clusters.client_of
@@ -119,6 +129,8 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
         registrar=Registrar(engine, watching, kubernetes),
         fleets=Fleets(engine, kubernetes, leadership),
         housekeeping=Housekeeping(engine, leadership),
+        metrics=metrics,
+        figuring=Figuring(engine, leadership, metrics, per_vm=settings.metrics_per_vm),
     )
 
 
@@ -133,6 +145,7 @@ def _loops(parts: _Parts) -> list[Loop]:
         Loop("clusters", parts.clusters.run),
         Loop("registrar", lambda: every(REGISTER_EVERY, parts.registrar.register)),
         Loop("fleets", lambda: every(COUNT_EVERY, parts.fleets.count)),
+        Loop("figures", parts.figuring.run),
         Loop("housekeeping", lambda: every(EVERY, parts.housekeeping.keep_house)),
     ]
 

@@ -32,9 +32,18 @@ class Loop:
     run: Callable[[], Awaitable[None]]
 
 
-async def supervise(loops: list[Loop], stop: asyncio.Event) -> None:
-    """Run all loops until `stop` is set, then cancel them and wait for their end."""
-    tasks = [asyncio.create_task(_keep(loop), name=loop.name) for loop in loops]
+def _unnoted(loop: str) -> None:
+    """Note nothing."""
+
+
+async def supervise(
+    loops: list[Loop], stop: asyncio.Event, note_failure: Callable[[str], None] = _unnoted
+) -> None:
+    """Run all loops until `stop` is set, then cancel them and wait for their end.
+
+    `note_failure` is told the name of each loop that failed.
+    """
+    tasks = [asyncio.create_task(_keep(loop, note_failure), name=loop.name) for loop in loops]
     try:
         await stop.wait()
     finally:
@@ -43,7 +52,7 @@ async def supervise(loops: list[Loop], stop: asyncio.Event) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep(loop: Loop) -> None:
+async def _keep(loop: Loop, note_failure: Callable[[str], None]) -> None:
     pause = FIRST_PAUSE
     clock = asyncio.get_running_loop()
     while True:
@@ -54,8 +63,10 @@ async def _keep(loop: Loop) -> None:
         except NotLeading:
             log.info("loop_waits_to_lead", loop=loop.name)
         except KubernetesError as error:
+            note_failure(loop.name)
             log.warning("loop_waits", loop=loop.name, error=str(error))
         except Exception as error:
+            note_failure(loop.name)
             if is_away(error):
                 log.warning("loop_waits", loop=loop.name, error=explain(error))
             else:

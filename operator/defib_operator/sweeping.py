@@ -1,6 +1,7 @@
 """Sweeps as often as the SystemConfigs ask, for as long as this replica leads."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,6 +31,8 @@ class Sweeping:
     configs_changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by whoever puts a SystemConfig in force: no need to wait out the old interval."""
     pulse: Pulse = field(default_factory=Pulse)
+    note: Callable[[float], None] = lambda _: None
+    """Takes the seconds that each sweep took."""
 
     async def run(self) -> None:
         """Sweep again and again."""
@@ -46,9 +49,10 @@ class Sweeping:
         """Sweep, and say from this sweep's start how long to wait for the next."""
         self.pulse.beat()
         try:
-            await self.sweep.tick()
+            swept = await self.sweep.tick()
         except NotLeading:
             return STANDBY
+        self.note(swept.seconds)
         async with self.engine.connect() as connection:
             return shortest_interval(await sweep.configs(connection))
 

@@ -15,9 +15,11 @@ from starlette.types import Receive, Scope, Send
 from defib_api.ingest.flood import Flood
 from defib_api.protocol import GuardedProtocol
 from defib_core.config.logs import configure_logging
+from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import RelaySettings
 from defib_relay.forwarding import WAIT_SECONDS, Forwarding
 from defib_relay.gathering import Gathering
+from defib_relay.metrics import registry_of
 from defib_relay.refusals import Refusals
 from defib_relay.spool import Spool
 from defib_relay.taking import Taking
@@ -37,6 +39,7 @@ class Relay:
     gathering: Gathering
     forwarding: Forwarding
     client: httpx.AsyncClient
+    settings: RelaySettings
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -69,6 +72,7 @@ class Relay:
         await receive()
         async with contextlib.AsyncExitStack() as stack:
             try:
+                stack.enter_context(serving_metrics(self.settings, registry_of(self)))
                 await stack.enter_async_context(self.running())
             except Exception as error:  # noqa: BLE001 - uvicorn says it and ends
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -94,7 +98,7 @@ def create(settings: RelaySettings) -> tuple[Relay, Taking]:
         trust_env=False,
     )
     forwarding = Forwarding(spool, gathering, refusals, client)
-    relay = Relay(spool, gathering, forwarding, client)
+    relay = Relay(spool, gathering, forwarding, client, settings)
     taking = Taking(
         spool,
         gathering,

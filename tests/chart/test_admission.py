@@ -12,7 +12,7 @@ import yaml
 
 from defib_dev.components.kubectl import Kubectl, KubectlError
 from support.control_plane import TestControlPlane
-from support.helm import pod_templates, rendered
+from support.helm import CHART, pod_templates, rendered
 
 FOREIGN = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
 """Kinds of other projects, whose definitions are not installed here."""
@@ -50,6 +50,14 @@ EVERYTHING: Mapping[str, Any] = {
     ],
     "serviceAccounts.annotations": {"example.com/role": "defib"},
     "rbac.secretNamespaces": ["default", "kube-system"],
+    "metrics": {
+        "enabled": True,
+        "perVm": True,
+        "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"},
+        "rules": {"enabled": True, "runbooks": "https://runbooks.example.com"},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Defib"}},
+    },
     "ingress.enabled": True,
     "ingress.className": "public",
     "ingress.tlsSecret": "certificate",
@@ -166,3 +174,42 @@ def test_objects_of_other_projects_have_the_shape_they_document() -> None:
     assert route["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
     assert route["hostnames"] == ["defib.example.com"]
     assert route["rules"][0]["backendRefs"] == [{"name": "guard-api", "port": 3000}]
+    monitored = found["PodMonitor"]
+    assert monitored["metadata"]["labels"]["release"] == "prometheus"
+    assert monitored["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "interval": "15s"}]
+    (labels,) = monitored["spec"]["selector"].values()
+    pods = pod_templates(rendered(EVERYTHING))
+    for name in ("guard-api", "guard-operator"):
+        assert labels.items() <= pods[name]["metadata"]["labels"].items()
+        ports = pods[name]["spec"]["containers"][0]["ports"]
+        assert "metrics" in [one["name"] for one in ports]
+    alerts = [
+        rule for group in found["PrometheusRule"]["spec"]["groups"] for rule in group["rules"]
+    ]
+    assert len(alerts) > 20
+    assert all(
+        rule["annotations"]["runbook_url"] == f"https://runbooks.example.com/{rule['alert']}.md"
+        for rule in alerts
+    )
+
+
+def test_the_port_for_metrics_is_closed_unless_it_is_wanted() -> None:
+    for values, wanted in ((PLAIN, False), (EVERYTHING, True)):
+        objects = rendered(values)
+        policies = [one for one in objects if one["kind"] == "NetworkPolicy"]
+        opened = [
+            rule
+            for policy in policies
+            for rule in policy["spec"]["ingress"]
+            if rule["ports"] == [{"port": "metrics"}]
+        ]
+        assert len(opened) == (len(policies) if wanted else 0)
+        assert all("from" in rule for rule in opened)
+        assert ("DEFIB_METRICS_PORT" in str(objects)) is wanted
+
+
+def test_the_dashboards_are_in_their_config_map() -> None:
+    (made,) = [one for one in rendered(EVERYTHING) if one["metadata"]["name"] == "guard-dashboards"]
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    files = sorted(file.name for file in (CHART / "dashboards").glob("*.json"))
+    assert sorted(made["data"]) == files

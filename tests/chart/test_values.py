@@ -40,6 +40,11 @@ def test_the_chart_passes_helms_strict_linter() -> None:
             {"api.autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}},
             ["api.autoscaling.minReplicas (9) is more than maxReplicas (3)"],
         ),
+        (
+            {"metrics.rules.enabled": True},
+            ["metrics.rules.enabled: set metrics.enabled as well"],
+        ),
+        ({"metrics.podMonitor.interval": "often"}, ["/metrics/podMonitor/interval", "pattern"]),
         ({"gateway.enabled": True}, ["gateway.parentRefs: name the Gateway"]),
         ({"serviceAccounts.create": False}, ["serviceAccounts.operator: name the operator's"]),
     ],

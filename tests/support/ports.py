@@ -16,6 +16,8 @@ _NAMES = (
     "proxmox",
     "proxmox_control",
     "operator_probes",
+    "api_metrics",
+    "operator_metrics",
 )
 
 
@@ -31,17 +33,7 @@ def free_offset() -> int:
 
 def _is_free(wanted: StackPorts) -> bool:
     try:
-        for name in [
-            "api",
-            "postgres",
-            "valkey",
-            "apiserver",
-            "etcd",
-            "etcd_peer",
-            "proxmox",
-            "proxmox_control",
-            "operator_probes",
-        ]:
+        for name in _NAMES:
             ports.require_free(getattr(wanted, name), needed_by=name)
     except PortInUseError:
         return False

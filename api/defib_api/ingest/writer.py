@@ -5,6 +5,7 @@ once instead of letting senders wait, and goes on trying to connect. It decides 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from defib_api.ingest.backlog import (
     TooManyOfOneVM,
     Waiting,
 )
+from defib_api.ingest.commits import Commits
 from defib_api.ingest.prover import Prover
 from defib_core.store import heartbeats
 from defib_core.store.failures import DATA_ERRORS, DATABASE_ERRORS, explain
@@ -61,11 +63,16 @@ class Writer:
     """Stores reports through one connection; `run` must be running for `store` to answer."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], prover: Prover, backlog: Backlog
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        prover: Prover,
+        backlog: Backlog,
+        commits: Commits | None = None,
     ) -> None:
         self._connect = connect
         self._prover = prover
         self._backlog = backlog
+        self._commits = Commits() if commits is None else commits
         self._connection: Connection | None = None
         self._away: Away | None = Away(datetime.now(UTC), "not connected yet")
         self._wake = asyncio.Event()
@@ -76,6 +83,11 @@ class Writer:
     def away(self) -> Away | None:
         """Since when nothing can be stored; None while all is well."""
         return self._away
+
+    @property
+    def waiting(self) -> int:
+        """How many reports wait for the next batch."""
+        return len(self._backlog)
 
     async def store(self, heartbeat: Heartbeat) -> Outcome:
         """Store a report and return when it is committed, or is known not to be.
@@ -180,6 +192,7 @@ class Writer:
     async def _store(self, batch: Sequence[Queued]) -> None:
         """Store a batch, by halves where a value in it is refused: one bad row harms no other."""
         rows = [one.heartbeat for one in batch]
+        began = time.perf_counter()
         try:
             present = await self._in_time(heartbeats.store(self._open_connection(), rows))
         except DATA_ERRORS:
@@ -191,6 +204,7 @@ class Writer:
             await self._store(batch[:middle])
             await self._store(batch[middle:])
             return
+        self._commits.note(len(batch), time.perf_counter() - began)
         for one in batch:
             one.settle(Outcome.STORED if one.heartbeat.vm_id in present else Outcome.MISSING)
 

@@ -49,6 +49,14 @@ class FromEnvironment(BaseModel):
             raise SettingsError(_explain(error)) from error
 
 
+class MetricsSettings(FromEnvironment):
+    """Where a process shows its metrics."""
+
+    metrics_host: str = "0.0.0.0"  # noqa: S104 - Prometheus asks from outside the pod
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """The port of /metrics; without it none is open."""
+
+
 class Settings(FromEnvironment):
     """What every process needs."""
 
@@ -75,7 +83,7 @@ class DatabaseSettings(Settings):
     """What the database commands need."""
 
 
-class ApiSettings(Settings):
+class ApiSettings(Settings, MetricsSettings):
     """The API process."""
 
     api_host: str = "0.0.0.0"  # noqa: S104 - the API faces the network; tests and the stack bind loopback
@@ -95,7 +103,7 @@ class ApiSettings(Settings):
     """false: reports under a key that is not a single VM's are refused."""
 
 
-class OperatorSettings(Settings):
+class OperatorSettings(Settings, MetricsSettings):
     """The operator process."""
 
     kubeconfig: Path | None = None
@@ -107,9 +115,11 @@ class OperatorSettings(Settings):
     lease_seconds: float = Field(default=8.0, ge=2, le=60)
     probe_host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the pod
     probe_port: int = Field(default=8081, ge=1, le=65535)
+    metrics_per_vm: bool = False
+    """Show figures of each VM as well: several series a VM, for small fleets."""
 
 
-class RelaySettings(FromEnvironment):
+class RelaySettings(MetricsSettings):
     """The relay. It knows the API, and neither the database nor Kubernetes."""
 
     api_url: str = Field(pattern=r"^https?://[^\s/]+")

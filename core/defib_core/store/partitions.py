@@ -70,6 +70,13 @@ async def maintain(connection: AsyncConnection, now: datetime) -> tuple[int, int
     return made, dropped
 
 
+async def made_until(connection: AsyncConnection) -> datetime | None:
+    """Say until when reports have partitions of their own; None where there is none."""
+    reports = ALL[0]
+    starts = (await _present(connection, reports)).values()
+    return max(starts) + reports.width if starts else None
+
+
 async def _soon(connection: AsyncConnection, work: Work) -> int:
     """Do a piece of work, or none of it where its locks are not to be had; return what it says."""
     try:

@@ -1,4 +1,4 @@
-"""Build programs of `dev/control-plane` into the user's cache: once, whoever asks, with progress.
+"""Build programs from a go.mod of ours into the user's cache: once, whoever asks, with progress.
 
 The cache's key is what goes in: the module files, the toolchain's version and the platform. A lock
 keeps two checkouts from building the same thing; the second waits and shows the first's progress.
@@ -11,8 +11,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import defib_dev
@@ -34,24 +34,52 @@ _PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is built from a folder with a go.mod, and how."""
+
+    folder: Path
+    packages: Mapping[str, str]
+    """The package of each program."""
+    otherwise: str
+    """What a user may do where it cannot be built."""
+    tags: tuple[str, ...] = ()
+    stamps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Variables that take the version of a dependency: its module, and the variables."""
+
+
+CONTROL_PLANE = Recipe(
+    MODULE,
+    PACKAGES,
+    "set KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd",
+    stamps={
+        "k8s.io/kubernetes": ("k8s.io/component-base/version.gitVersion",),
+        "helm.sh/helm/v3": ("helm.sh/helm/v3/internal/version.version",),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
 class GoModule:
     """The folder with go.mod, and where what is built from it is kept."""
 
     folder: Path
     toolchain: GoToolchain
     cache: Path
+    recipe: Recipe = CONTROL_PLANE
 
     @classmethod
-    def load(cls, folder: Path = MODULE) -> "GoModule":
+    def load(cls, recipe: Recipe = CONTROL_PLANE) -> "GoModule":
         """The module; says what to do where only a wheel of Defib is installed."""
+        folder = recipe.folder
         if not (folder / "go.mod").exists():
             raise MissingComponentError(
-                "the sources list of the control plane (dev/control-plane/go.mod)",
+                f"the list of sources (dev/{folder.name}/go.mod)",
                 looked_in=(str(folder),),
-                remedy="run this from a checkout of Defib, or set KUBEBUILDER_ASSETS",
+                remedy=f"run this from a checkout of Defib, or {recipe.otherwise}",
             )
         toolchain = go_toolchain.choose(_go_version(folder))
-        return cls(folder, toolchain, cache.folder() / "control-plane" / _key(folder, toolchain))
+        place = cache.folder() / folder.name / _key(folder, toolchain, recipe.tags)
+        return cls(folder, toolchain, place, recipe)
 
     def program(self, name: str) -> Path:
         """Where the built program is, or will be."""
@@ -101,10 +129,18 @@ class _Build:
         half_built = self.module.cache / f".{self.name}.new"
         started = time.monotonic()
         total = self._count_packages()
-        package = PACKAGES[self.name]
-        command = ["build", "-v", "-trimpath", "-ldflags", self._ldflags(), "-o", str(half_built)]
-        self._go([*command, package], lambda: self._progress(total, started))
+        flags = ["-v", "-trimpath", "-ldflags", self._ldflags(), *self._tags()]
+        command = ["build", *flags, "-o", str(half_built), self._package]
+        self._go(command, lambda: self._progress(total, started))
         half_built.rename(self.module.program(self.name))
+
+    @property
+    def _package(self) -> str:
+        return self.module.recipe.packages[self.name]
+
+    def _tags(self) -> list[str]:
+        tags = self.module.recipe.tags
+        return ["-tags", ",".join(tags)] if tags else []
 
     @property
     def log(self) -> Path:
@@ -113,8 +149,8 @@ class _Build:
 
     def _count_packages(self) -> int:
         listing = self.module.cache / f".{self.name}.packages"
-        package = PACKAGES[self.name]
-        self._go(["list", "-deps", package], self._fetching, output=listing)
+        command = ["list", "-deps", *self._tags(), self._package]
+        self._go(command, self._fetching, output=listing)
         count = len(listing.read_text().splitlines())
         listing.unlink()
         return count
@@ -142,8 +178,7 @@ class _Build:
             raise BuildError(
                 f"building {self.name} failed (exit {child.returncode}). Last lines of "
                 f"{self.log}:\n{log_tail(self.log)}\nIf a download failed, run this again: it goes "
-                f"on where it stopped. Else set KUBEBUILDER_ASSETS to a folder with kube-apiserver "
-                f"and etcd."
+                f"on where it stopped. Else {self.module.recipe.otherwise}."
             )
 
     def _watch(self, child: subprocess.Popen[bytes], line: Callable[[], str]) -> None:
@@ -164,16 +199,25 @@ class _Build:
         return f"{self.name}: {compiled} of at most {total} packages, {minutes}:{seconds:02d}"
 
     def _ldflags(self) -> str:
-        kubernetes = self.module.version("k8s.io/kubernetes")
-        major, minor, _ = kubernetes.removeprefix("v").split(".", 2)
         variables = {
-            "k8s.io/component-base/version.gitVersion": kubernetes,
-            "k8s.io/component-base/version.gitMajor": major,
-            "k8s.io/component-base/version.gitMinor": minor,
-            "k8s.io/component-base/version.gitTreeState": "clean",
-            "helm.sh/helm/v3/internal/version.version": self.module.version("helm.sh/helm/v3"),
+            variable: self.module.version(dependency)
+            for dependency, names in self.module.recipe.stamps.items()
+            for variable in names
         }
+        if self.module.recipe is CONTROL_PLANE:
+            variables |= _kubernetes_version(variables)
         return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in variables.items())])
+
+
+def _kubernetes_version(variables: Mapping[str, str]) -> dict[str, str]:
+    """The parts of the version by which clients and server know each other."""
+    place = "k8s.io/component-base/version"
+    major, minor, _ = variables[f"{place}.gitVersion"].removeprefix("v").split(".", 2)
+    return {
+        f"{place}.gitMajor": major,
+        f"{place}.gitMinor": minor,
+        f"{place}.gitTreeState": "clean",
+    }
 
 
 # GOTOOLCHAIN=local: the chosen toolchain is new enough, so nothing is fetched behind our back.
@@ -191,11 +235,13 @@ def _politely() -> list[str]:
     return [nice, "-n", "5"] if nice else []
 
 
-def _key(folder: Path, toolchain: GoToolchain) -> str:
+def _key(folder: Path, toolchain: GoToolchain, tags: tuple[str, ...] = ()) -> str:
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "cmd/etcd/main.go"):
-        digest.update((folder / name).read_bytes())
+        if (folder / name).exists():
+            digest.update((folder / name).read_bytes())
     digest.update(f"{toolchain.version} {platform.system()} {platform.machine()}".encode())
+    digest.update(",".join(tags).encode())
     return digest.hexdigest()[:20]
 
 

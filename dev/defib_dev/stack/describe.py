@@ -40,6 +40,7 @@ class StackView(TypedDict):
     kubeconfig: str
     database_url: str
     redis_url: str
+    metrics: dict[str, str]
     proxmox: ProxmoxView
     agent_key: str
     admin_token: str
@@ -56,6 +57,10 @@ def view(folder: StackFolder, state: StackState) -> StackView:
         kubeconfig=str(programs.kubeconfig),
         database_url=_text(programs.database_url),
         redis_url=_text(programs.redis_url),
+        metrics={
+            "api": loopback("http", ports.api_metrics) + "/metrics",
+            "operator": loopback("http", ports.operator_metrics) + "/metrics",
+        },
         proxmox=ProxmoxView(
             url=loopback("https", ports.proxmox),
             ca=str(folder.pki / "proxmox-ca.crt"),

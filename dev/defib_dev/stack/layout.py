@@ -71,6 +71,16 @@ class StackPorts:
         """The operator's health and readiness."""
         return 8081 + self.offset
 
+    @property
+    def api_metrics(self) -> int:
+        """The API's metrics."""
+        return 9464 + self.offset
+
+    @property
+    def operator_metrics(self) -> int:
+        """The operator's metrics."""
+        return 9465 + self.offset
+
 
 @dataclass(frozen=True, slots=True)
 class StackFolder:

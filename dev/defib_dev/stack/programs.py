@@ -98,14 +98,18 @@ class Programs:
 
     def api(self, page: Path | None = None) -> Service:
         """The HTTP API, and with it the built page where there is one."""
-        settings = {"DEFIB_API_HOST": LOOPBACK, "DEFIB_API_PORT": str(self.ports.api)}
+        settings = {
+            "DEFIB_API_HOST": LOOPBACK,
+            "DEFIB_API_PORT": str(self.ports.api),
+            **_metrics_at(self.ports.api_metrics),
+        }
         if page is not None:
             settings["DEFIB_FRONTEND_DIR"] = str(page)
         ready = loopback("http", self.ports.api) + "/readyz"
         return Service(
             title="the API",
             spec=self._spec("api", ("api", "serve"), settings),
-            ports=(self.ports.api,),
+            ports=(self.ports.api, self.ports.api_metrics),
             missing=lambda: answer_missing(ready),
         )
 
@@ -132,12 +136,13 @@ class Programs:
             "DEFIB_KUBECONFIG": str(self.kubeconfig),
             "DEFIB_PROBE_HOST": LOOPBACK,
             "DEFIB_PROBE_PORT": str(self.ports.operator_probes),
+            **_metrics_at(self.ports.operator_metrics),
         }
         ready = loopback("http", self.ports.operator_probes) + "/readyz"
         return Service(
             title="the operator",
             spec=self._spec("operator", ("operator", "run"), settings),
-            ports=(self.ports.operator_probes,),
+            ports=(self.ports.operator_probes, self.ports.operator_metrics),
             missing=lambda: answer_missing(ready),
         )
 
@@ -214,6 +219,10 @@ class Programs:
         return answer_missing(url, headers=header, authority=authority) or answer_missing(
             loopback("http", self.ports.proxmox_control) + "/control/guests"
         )
+
+
+def _metrics_at(port: int) -> dict[str, str]:
+    return {"DEFIB_METRICS_HOST": LOOPBACK, "DEFIB_METRICS_PORT": str(port)}
 
 
 def answer_missing(

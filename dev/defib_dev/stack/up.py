@@ -216,11 +216,15 @@ class _Up:
             ("valkey", "Valkey", (self.ports.valkey,)),
             ("proxmox-sim", "the Proxmox simulator", (self.ports.proxmox,)),
             ("proxmox-sim", "the simulator's control interface", (self.ports.proxmox_control,)),
-            ("api", "the API", (self.ports.api,)),
+            ("api", "the API", (self.ports.api, self.ports.api_metrics)),
             ("dashboard", "the dashboard", (self.ports.dashboard,)),
             ("etcd", "etcd", self._etcd_ports()),
             ("kube-apiserver", "the Kubernetes API server", (self.ports.apiserver,)),
-            ("operator", "the operator", (self.ports.operator_probes,)),
+            (
+                "operator",
+                "the operator",
+                (self.ports.operator_probes, self.ports.operator_metrics),
+            ),
         ):
             self.runner.require_free_ports(name, title, wanted)
 

@@ -28,6 +28,7 @@ from defib_operator.proxmox.outcomes import (
 from defib_operator.proxmox.proxmoxer_wire import ProxmoxerWire
 from defib_operator.proxmox.rights import TokenRights, token_rights
 from defib_operator.proxmox.settings import ProxmoxSettings
+from defib_operator.proxmox.timing import Note, no_note, timed
 from defib_operator.proxmox.translate import ping_of, translated
 from defib_operator.proxmox.upid import Upid
 from defib_operator.proxmox.values import AgentPing, GuestLook, Inventory
@@ -46,8 +47,11 @@ TASKS_SEEN = 500
 class ProxmoxClient:
     """One cluster. Safe to share among tasks of one event loop; `close` it in the end."""
 
-    def __init__(self, settings: ProxmoxSettings, wire: Wire | None = None) -> None:
+    def __init__(
+        self, settings: ProxmoxSettings, wire: Wire | None = None, *, note: Note = no_note
+    ) -> None:
         self._settings = settings
+        self._note = note
         self._wire: Wire = wire or ProxmoxerWire(settings)
         self._order = EndpointOrder(settings.endpoints)
 
@@ -192,7 +196,8 @@ class ProxmoxClient:
         failures: list[ProxmoxError] = []
         for endpoint in self._order.for_node(node):
             try:
-                data = await self._wire.get(endpoint, path, parameters or {})
+                with timed(self._note, path):
+                    data = await self._wire.get(endpoint, path, parameters or {})
             except WireError as error:
                 failure = translated(error, f"{question}, asked at {endpoint}")
                 failure.__cause__ = error
@@ -211,11 +216,13 @@ class ProxmoxClient:
         *others, last = self._order.for_node(node)
         for endpoint in others:
             try:
-                return await post(endpoint, path)
+                with timed(self._note, path):
+                    return await post(endpoint, path)
             except WireFailure as error:
                 if error.was_sent:
                     raise
-        return await post(last, path)
+        with timed(self._note, path):
+            return await post(last, path)
 
 
 def _summed_up(failures: list[ProxmoxError]) -> ProxmoxError:

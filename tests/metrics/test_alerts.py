@@ -26,7 +26,7 @@ AT = "30m"
 
 def promtool(*arguments: str) -> str:
     ran = subprocess.run(
-        [str(prometheus.require().promtool), *arguments],
+        [str(prometheus.require("promtool")), *arguments],
         capture_output=True,
         text=True,
         timeout=120,

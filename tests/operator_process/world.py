@@ -238,7 +238,7 @@ class World:
     def _listings(self) -> int:
         return sum(line["event"] == "listed_everything" for line in self.logged.lines())
 
-    async def is_led_by(self, identity: str, *, deadline_seconds: float = 10) -> None:
+    async def is_led_by(self, identity: str, *, deadline_seconds: float = 60) -> None:
         """Wait until an operator leads."""
 
         async def leads() -> bool:

@@ -1,6 +1,6 @@
 """Prometheus and promtool, built from `dev/prometheus` into the user's cache; only tests need them.
 
-`find` only looks; `obtain` builds when it must.
+`require` only looks; `obtain` builds when it must.
 """
 
 from dataclasses import dataclass
@@ -30,30 +30,20 @@ class PrometheusPrograms:
     promtool: Path
 
 
-def find() -> PrometheusPrograms | None:
-    """Both programs, or None where they would have to be built."""
-    found = _programs(GoModule.load(RECIPE))
-    return found if found.prometheus.exists() and found.promtool.exists() else None
-
-
-def require() -> PrometheusPrograms:
-    """Both programs, without building: for tests."""
-    found = find()
-    if found is None:
+def require(name: str) -> Path:
+    """One of the programs, without building it: for tests."""
+    program = GoModule.load(RECIPE).program(name)
+    if not program.exists():
         raise MissingComponentError(
-            "Prometheus and promtool",
+            name,
             looked_in=("the per-user cache",),
-            remedy="defib dev prometheus (builds them from source, once per user)",
+            remedy="defib dev prometheus (builds it from source, once per user)",
         )
-    return found
+    return program
 
 
 def obtain(report: Report) -> PrometheusPrograms:
     """Both programs, built when they are nowhere: minutes of both cores, once per user."""
     module = GoModule.load(RECIPE)
     go_build.ensure(module, ("promtool", "prometheus"), report=report)
-    return _programs(module)
-
-
-def _programs(module: GoModule) -> PrometheusPrograms:
     return PrometheusPrograms(module.program("prometheus"), module.program("promtool"))

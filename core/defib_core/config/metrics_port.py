@@ -23,7 +23,7 @@ from defib_core.config.settings import MetricsSettings, SettingsError
 
 def new_registry(process: str) -> CollectorRegistry:
     """Make a registry that says which version runs, and how the process itself is."""
-    disable_created_metrics()  # a second series for each counter, which nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter, which nobody asks for
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -34,6 +34,7 @@ from defib_api.routes import (
     report,
     resets,
     session,
+    sparklines,
     status,
     vms,
 )
@@ -117,6 +118,7 @@ def _add_routes(app: FastAPI) -> None:
     for shown in (
         status,
         fleet,
+        sparklines,
         events,
         overview,
         vms,

@@ -19,6 +19,11 @@ FLEET: dict[str, Any] = {
     "states": "hd",
     "flags": [0, 4],
 }
+SPARKLINES: dict[str, Any] = {
+    "since": "2024-01-01T11:05:00Z",
+    "stepSeconds": 300,
+    "lines": [{"id": "vm_123", "cpu": [12.5, None, 14.1], "ram": [50.0, None, 51.2]}],
+}
 NODE: dict[str, Any] = {
     "cluster": "default",
     "node": "pve-node-1",

@@ -16,6 +16,7 @@ NEEDED: Mapping[str, Role] = {
     "getFleet": VIEWER,
     "listNodes": VIEWER,
     "listLabels": VIEWER,
+    "getSparklines": VIEWER,
     "getSystem": VIEWER,
     "listConfigs": VIEWER,
     "listVms": VIEWER,

@@ -99,7 +99,7 @@ class Sweep:
             await keep_brakes(connection, scene.brakes, scene.now)
             made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
             seconds = clock.time() - began
-            await sweep.swept(connection, scene.now, seconds)
+            await sweep.swept(connection, scene.now, seconds, scene.kubernetes_heard_at)
             await _still_leads(connection, epoch)
         return Swept(len(changed), made, holds, seconds)
 

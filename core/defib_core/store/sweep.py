@@ -315,7 +315,10 @@ WITH released AS (
 UPDATE vm_state SET clock_floor = :now WHERE vm_id = :vm_id
 """)
 NOT_BUSY = text("UPDATE vm SET proxmox_busy = false WHERE id = :vm_id")
-SWEPT = text("UPDATE operator_health SET swept_at = :now, sweep_seconds = :seconds")
+SWEPT = text(
+    "UPDATE operator_health SET swept_at = :now, sweep_seconds = :seconds,"
+    " kubernetes_seen_at = greatest(kubernetes_seen_at, :heard)"
+)
 
 
 async def configs(connection: AsyncConnection) -> Sequence[Config]:
@@ -491,6 +494,8 @@ async def restart_clock(connection: AsyncConnection, vm_id: int, now: datetime) 
     await connection.execute(NOT_BUSY, {"vm_id": vm_id})
 
 
-async def swept(connection: AsyncConnection, now: datetime, seconds: float) -> None:
-    """Note that a sweep ended, and how long it took."""
-    await connection.execute(SWEPT, {"now": now, "seconds": seconds})
+async def swept(
+    connection: AsyncConnection, now: datetime, seconds: float, heard: datetime | None = None
+) -> None:
+    """Note that a sweep ended, how long it took, and when Kubernetes was last heard."""
+    await connection.execute(SWEPT, {"now": now, "seconds": seconds, "heard": heard})

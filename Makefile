@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV_VERSION := $(shell sed -n 's/^tools = \["uv==\(.*\)"\]/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check format bench
+.PHONY: help setup up down status page test check format bench
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,9 @@ down: setup ## Stop it, leaving no process; the data stays
 
 status: setup ## Show what runs
 	@$(BIN)/defib dev status $(UP_FLAGS)
+
+page: setup ## Serve the dashboard from its sources, on the API of `make up`
+	@$(BIN)/defib dev page $(UP_FLAGS)
 
 test: setup ## Run the checks and every test suite, on real parts
 	@$(BIN)/python -I tests/run_suites.py $(SUITES)

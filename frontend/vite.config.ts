@@ -35,7 +35,8 @@ export default defineConfig({
   server: {
     host: '127.0.0.1',
     port: 5173,
-    strictPort: true,
+    // `make up` serves the built page on 5173: beside it, this is the next free port.
+    strictPort: false,
     proxy: { '/api': api },
   },
   preview: { host: '127.0.0.1', port: 5173, strictPort: true, proxy: { '/api': api } },
@@ -51,6 +52,7 @@ export default defineConfig({
     environment: 'jsdom',
     include: ['tests/**/*.test.{ts,tsx}'],
     setupFiles: ['tests/setup.ts'],
+    testTimeout: 60_000,
     restoreMocks: true,
     unstubGlobals: true,
   },

@@ -26,7 +26,12 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller, in under five minutes.")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="ingest, sweep, reads or history. May be repeated; without it all."),
+        typer.Option(
+            help="ingest, sweep, reads, history or page. May be repeated; without it all."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="How long to watch the page's memory.", min=0)
     ] = None,
     out: Annotated[
         Path, typer.Option(help="Where the results go.", show_default="bench-results/latest.json")
@@ -60,6 +65,8 @@ def bench(
             found = results.load(earlier)
         else:
             plan = QUICK if quick else FULL
+            if minutes is not None:
+                plan = plan.watching(minutes)
             safety = _RESULTS / "safety.json"
             found = run(plan, only or [], _CHECKOUT, safety, _sayer(progress))
             out.parent.mkdir(parents=True, exist_ok=True)

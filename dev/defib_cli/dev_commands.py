@@ -21,7 +21,7 @@ from defib_dev.components import control_plane as parts
 from defib_dev.components import prometheus as prometheus_parts
 from defib_dev.components.cache import Cancelled
 from defib_dev.components.errors import ComponentError
-from defib_dev.stack import describe
+from defib_dev.stack import describe, live_page
 from defib_dev.stack import state as states
 from defib_dev.stack.describe import ProcessView
 from defib_dev.stack.down import down as bring_down
@@ -148,6 +148,13 @@ app.command("proxmox-sim")(proxmox_sim)
 app.command("fleet")(fleet)
 app.command("bench")(bench)
 app.command("chart")(chart)
+
+
+@app.command()
+def page(state_dir: StateDir = _DEFAULT_FOLDER) -> None:
+    """Serve the dashboard's sources, each change seen at once, on the API of `make up`."""
+    with _readable_errors():
+        live_page.serve(StackFolder(state_dir.resolve()), _console.print)
 
 
 def _again(command: str, folder: StackFolder) -> str:

@@ -1,6 +1,6 @@
 """How long and how large the measurements are; nothing else tells a full run from a quick one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 
@@ -68,6 +68,17 @@ class HistoryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PagePlan:
+    """The dashboard in a browser: how large the fleet is, and how often each thing is done."""
+
+    vms: int = 10_000
+    views: int = 10
+    interactions: int = 30
+    minutes: float = 1.0
+    """How long the page is left open to watch its memory."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One kind of run. What does not fit into `seconds` any more is left out, and said so."""
 
@@ -77,8 +88,14 @@ class Plan:
     sweep: SweepPlan
     reads: ReadsPlan
     history: HistoryPlan
+    page: PagePlan = PagePlan()
     postgres: dict[str, str] = field(default_factory=dict)
     """Settings beyond PostgreSQL's own defaults."""
+
+    def watching(self, minutes: float) -> "Plan":
+        """The same, with the page's memory watched for so long on top of the time there is."""
+        more = (minutes - self.page.minutes) * 60
+        return replace(self, seconds=self.seconds + more, page=replace(self.page, minutes=minutes))
 
 
 POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "4GB"}

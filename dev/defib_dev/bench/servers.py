@@ -104,8 +104,10 @@ class Servers:
         with psycopg.connect(self.postgres.superuser_url(), autocommit=True) as connection:
             connection.execute(query)
 
-    def api(self, database: Database, *, with_redis: bool = True) -> Served:
-        """The API, as anybody would start it."""
+    def api(
+        self, database: Database, *, with_redis: bool = True, page: Path | None = None
+    ) -> Served:
+        """The API, as anybody would start it; with the built page where that is given."""
         port = free_port()
         settings = {
             "DEFIB_API_HOST": LOOPBACK,
@@ -114,6 +116,8 @@ class Servers:
             "DEFIB_LOG_LEVEL": "warning",
             "DEFIB_DATABASE_URL_FILE": self._secret(f"{database.name}-url", database.url),
         }
+        if page is not None:
+            settings["DEFIB_FRONTEND_DIR"] = str(page)
         if with_redis:
             settings["DEFIB_REDIS_URL_FILE"] = self._secret("redis-url", self.valkey.url)
         command = ("-m", "defib_cli.main", "api", "serve")

@@ -2,33 +2,59 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { client, said, signedFetch } from '@/api/client';
 import { browserAheadMs, forgetServerDate, noteServerDate, serverNow } from '@/api/clock';
 import { Failure, failureOf } from '@/api/failure';
+import type { Me } from '@/api/types';
 import { session } from '@/features/auth/session';
 
 afterEach(() => {
   forgetServerDate();
-  session.end();
+  session.leave();
 });
+
+const KIM: Me = {
+  name: 'kim',
+  role: 'operator',
+  via: 'session',
+  csrfToken: 'proof',
+  expiresAt: null,
+};
 
 const address = 'http://localhost/api/status';
 
 describe('a request', () => {
-  test('carries the token and says that it is the dashboard', async () => {
+  test('that changes something carries the session’s proof; one that reads does not', async () => {
     const asked = vi.fn(async (_: Request) => new Response('{}'));
     vi.stubGlobal('fetch', asked);
-    session.begin('a-token');
+    session.begin(KIM);
     await signedFetch(address);
-    const headers = asked.mock.calls[0]?.[0].headers;
-    expect(headers?.get('Authorization')).toBe('Bearer a-token');
-    expect(headers?.get('X-Defib-Client')).toBe('dashboard');
+    await signedFetch(new Request(address, { method: 'PUT', body: '{}' }));
+    const [read, change] = asked.mock.calls.map(([request]) => request.headers);
+    expect(read?.get('X-Defib-Client')).toBe('dashboard');
+    expect(read?.get('X-CSRF-Token')).toBeNull();
+    expect(change?.get('X-CSRF-Token')).toBe('proof');
   });
 
-  test('that is answered 401 ends the session, once', async () => {
-    vi.stubGlobal('fetch', async () => new Response('{}', { status: 401 }));
-    session.begin('revoked');
+  test('that is answered 401 ends the session, and no more are sent until one is back', async () => {
+    const asked = vi.fn(async () => new Response('{}', { status: 401 }));
+    vi.stubGlobal('fetch', asked);
+    session.begin(KIM);
     await signedFetch(address);
     expect(session.state()).toBe('expired');
-    expect(session.headers()).toEqual([]);
-    expect(sessionStorage.length).toBe(0);
+    await expect(signedFetch(address)).rejects.toMatchObject({ kind: 'signedOut' });
+    expect(asked).toHaveBeenCalledTimes(1);
+  });
+
+  test('refused for an old proof is sent again with the new one, once', async () => {
+    const proofs: (string | null)[] = [];
+    vi.stubGlobal('fetch', async (request: Request | string) => {
+      if (typeof request === 'string')
+        return new Response(JSON.stringify({ ...KIM, csrfToken: 'newer' }));
+      proofs.push(request.headers.get('X-CSRF-Token'));
+      return new Response('{}', { status: 403 });
+    });
+    session.begin(KIM);
+    const answer = await signedFetch(new Request(address, { method: 'PUT', body: '{}' }));
+    expect(answer.status).toBe(403);
+    expect(proofs).toEqual(['proof', 'newer']);
   });
 
   test('without an API says that it cannot be reached', async () => {

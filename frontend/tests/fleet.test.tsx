@@ -4,7 +4,8 @@ import { countOf } from '@/features/fleet/counters';
 import { chosenView } from '@/features/fleet/fleet_page';
 import { matcherFor, stateAt } from '@/features/fleet/map/fleet_words';
 import { cellAt, layoutOf, neighbour, vmAt } from '@/features/fleet/map/layout';
-import { durationText, momentText } from '@/ui/time';
+import { pathOf } from '@/features/fleet/sparkline';
+import { axisText, durationText, momentText } from '@/ui/time';
 
 describe('the address', () => {
   test('keeps what is asked for, and only that', () => {
@@ -103,5 +104,21 @@ describe('time in words', () => {
 
   test('a moment names its zone', () => {
     expect(momentText(Date.UTC(2026, 2, 1, 11, 50, 4), 'utc')).toBe('2026-03-01 11:50:04 UTC');
+  });
+
+  test('an axis has hours of 24, and days where hours say nothing', () => {
+    const moment = Date.UTC(2026, 2, 1, 23, 50, 4);
+    expect(axisText(moment, 'utc', 3600)).toBe('23:50');
+    expect(axisText(moment, 'utc', 3 * 86_400)).toBe('03-01 23:50');
+    expect(axisText(moment, 'utc', 30 * 86_400)).toBe('03-01');
+  });
+});
+
+describe('a sparkline', () => {
+  test('is broken where nothing is known, and a lone value is a dot', () => {
+    const path = pathOf([0, 100, null, 50, null, 10, 20]);
+    expect(path.match(/M/g)?.length).toBe(3);
+    expect(path).toContain('h0.1');
+    expect(pathOf([null, null])).toBe('');
   });
 });

@@ -1,7 +1,10 @@
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { describe, expect, test } from 'vitest';
+import { Failure } from '@/api/failure';
 import { fleetWith, pageWith } from '@/live/apply';
 import { LiveConnection, retryAfterMs } from '@/live/connection';
 import { freshnessOf } from '@/live/freshness';
+import { ReadsWatch } from '@/live/reads_watch';
 import { eventOf, eventsOf } from '@/live/server_sent_events';
 
 const change = {
@@ -93,10 +96,38 @@ describe('the stream of changes', () => {
 describe('freshness', () => {
   test('goes by what was heard, on a clock nobody can set', () => {
     const state = { mode: 'live' as const, heardAt: 1000 };
-    expect(freshnessOf(state, 6000)).toBe('live');
-    expect(freshnessOf(state, 26_000)).toBe('stale');
-    expect(freshnessOf(state, 90_000)).toBe('offline');
-    expect(freshnessOf({ mode: 'polling', heardAt: 1000 }, 6000)).toBe('polling');
+    expect(freshnessOf(state, null, 6000)).toBe('live');
+    expect(freshnessOf(state, null, 26_000)).toBe('stale');
+    expect(freshnessOf(state, null, 90_000)).toBe('offline');
+    expect(freshnessOf({ mode: 'polling', heardAt: 1000 }, null, 6000)).toBe('polling');
+  });
+
+  test('is stale beside a living stream where a read fails for too long, until it answers', async () => {
+    const cache = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+    const reads = new ReadsWatch();
+    let now = 0;
+    let answer: () => unknown = () => 1;
+    const stop = cache.getQueryCache().subscribe((event) => void reads.note(event, now));
+    const watched = new QueryObserver(cache, { queryKey: ['a'], queryFn: async () => answer() });
+    const leave = watched.subscribe(() => undefined);
+    await watched.refetch();
+    answer = () => {
+      throw new Failure('slow', 'too slow');
+    };
+    now = 10_000;
+    await watched.refetch();
+    expect(reads.oldest(cache.getQueryCache(), now)).toBeNull();
+    now = 30_000;
+    cache.setQueryData(['a'], 2); // by the stream
+    expect(reads.oldest(cache.getQueryCache(), now)?.ageSeconds).toBe(30);
+    const failing = reads.oldest(cache.getQueryCache(), now);
+    expect(freshnessOf({ mode: 'live', heardAt: now }, failing, now)).toBe('stale');
+    answer = () => 3;
+    await watched.refetch();
+    expect(reads.oldest(cache.getQueryCache(), now)).toBeNull();
+    leave();
+    stop();
+    cache.clear();
   });
 });
 

@@ -1,11 +1,12 @@
-"""A real browser before the real stack."""
+"""A real browser before the real stack. One stack serves all tests; each uses VMs of its own."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from page.cast import Cast
 from support.folders import server_folder
 from support.live_stack import LiveStack, running_stack
 
@@ -20,10 +21,14 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 60_000
-AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+expect.set_options(timeout=PATIENCE_MS)
 
 Opened = Callable[..., Page]
-"""Opens an address of the page in a new browser profile: `token`, `scheme`, `width`, `height`."""
+"""Opens an address of the page in a new browser profile.
+
+`token` is exchanged for a session first (None: signed out), `api` is another API than the stack's,
+`script` runs before the page does; `scheme`, `width`, `height` are the browser's.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +36,14 @@ def stack() -> Iterator[LiveStack]:
     """All of Defib, with the demo fleet and the page."""
     with server_folder("page") as folder, running_stack(folder / "stack") as live:
         yield live
+
+
+@pytest.fixture(scope="session")
+def cast(stack: LiveStack) -> Cast:
+    """VMs for the tests beside the demo's, all of them reporting and armed."""
+    cast = Cast(stack)
+    cast.enter()
+    return cast
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +66,8 @@ def opened(stack: LiveStack, browser: Browser) -> Iterator[Opened]:
         path: str = "/",
         *,
         token: str | None = stack.status["admin_token"],
+        api: str = stack.status["api"],
+        script: str | None = None,
         scheme: str = "dark",
         width: int = 1280,
         height: int = 800,
@@ -64,7 +79,12 @@ def opened(stack: LiveStack, browser: Browser) -> Iterator[Opened]:
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         if token is not None:
-            context.add_init_script(f"sessionStorage.setItem('defib.token', '{token}')")
+            signed_in = context.request.post(
+                f"{api}/api/session", headers={"Authorization": f"Bearer {token}"}
+            )
+            assert signed_in.ok, signed_in.text()
+        if script is not None:
+            context.add_init_script(script)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
@@ -73,7 +93,7 @@ def opened(stack: LiveStack, browser: Browser) -> Iterator[Opened]:
                 complaints.append(said.text) if "Content Security Policy" in said.text else None
             ),
         )
-        page.goto(stack.status["api"] + path)
+        page.goto(api + path)
         return page
 
     yield open_page

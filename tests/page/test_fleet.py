@@ -1,58 +1,21 @@
-"""The fleet in a real browser: signing in, finding, opening, by mouse, keyboard and phone."""
+"""The fleet in a real browser: finding, opening, by mouse, keyboard and phone."""
 
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from page.conftest import AXE, PATIENCE_MS, Opened
-from support.live_stack import LiveStack
+from page.conftest import Opened
+from page.looking import serious_findings, shown
 
-expect.set_options(timeout=PATIENCE_MS)
-
-SERIOUS = {"serious", "critical"}
-
-
-def shown(page: Page) -> None:
-    """Wait until VMs are shown."""
-    expect(page.locator("[data-row-link]").first).to_be_visible()
-
-
-def serious_findings(page: Page) -> list[tuple[str, list[Any]]]:
-    """What axe finds that keeps people out."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-    return [
-        (one["id"], [node["html"][:200] for node in one["nodes"]])
-        for one in found["violations"]
-        if one["impact"] in SERIOUS
-    ]
-
-
-def test_one_signs_in_with_a_token_and_a_wrong_one_is_refused(
-    stack: LiveStack, opened: Opened
-) -> None:
-    page = opened("/?health=healthy", token=None)
-    field = page.get_by_label(re.compile("Administrator.s token"))
-    field.fill("nonsense")
-    field.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("token")
-
-    field.fill(stack.status["admin_token"])
-    field.press("Enter")
-    shown(page)
-    assert page.url.endswith("/?health=healthy")
-    page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading", name="Sign in to Defib")).to_be_visible()
-
-
-def test_a_session_that_ends_asks_to_sign_in_and_keeps_the_address(opened: Opened) -> None:
-    page = opened("/?sort=hostname")
-    shown(page)
-    page.route("**/api/**", lambda route: route.fulfill(status=401, json={"success": False}))
-    expect(page.get_by_text("Your session is over")).to_be_visible()
-    assert page.url.endswith("/?sort=hostname")
+AXE_VIEWS = {
+    "/?view=cards": "[data-row-link]",
+    "/?view=table": "[data-row-link]",
+    "/?view=map": "canvas",
+    "/system": "section",
+    "/settings": "section",
+    "/audit": "h1",
+}
 
 
 def test_the_stream_makes_it_live(opened: Opened) -> None:
@@ -74,11 +37,36 @@ def test_search_and_counters_narrow_the_fleet_and_back_widens_it(opened: Opened)
     expect(page).not_to_have_url(re.compile("health"))
 
 
-def test_by_keyboard_alone_one_opens_a_vm_and_comes_back(opened: Opened) -> None:
-    page = opened("/?view=table&sort=hostname")
+def test_a_link_leads_to_a_vm_over_the_fleet_as_it_was_narrowed(opened: Opened) -> None:
+    page = opened("/?view=table&sort=hostname&search=web-server")
     shown(page)
-    first = page.locator("[data-row-link]").first
-    first.focus()
+    page.locator("[data-row-link]").nth(1).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.get_by_label("Range").select_option("1")
+    expect(page).to_have_url(re.compile("range=1"))
+    link = page.url
+
+    again = page.context.new_page()
+    again.goto(link)
+    expect(again.get_by_role("dialog", name="web-server-02")).to_be_visible()
+    expect(again.get_by_label("Range")).to_have_value("1")
+    again.get_by_role("button", name="Next VM of the list").click()
+    expect(again.get_by_role("dialog", name="web-server-03")).to_be_visible()
+    again.get_by_role("button", name="Open as a page").click()
+    expect(again.get_by_role("heading", name="web-server-03", level=1)).to_be_visible()
+    assert re.search(r"/vm/vm_\d+$", again.url)
+
+
+def test_by_keyboard_alone_one_goes_everywhere(opened: Opened) -> None:
+    page = opened("/system")
+    expect(page.get_by_role("heading", name="System")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    shown(page)
+    page.keyboard.press("v")
+    page.keyboard.press("t")
+    expect(page.locator("tbody")).to_be_visible()
+    page.locator("[data-row-link]").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -88,37 +76,51 @@ def test_by_keyboard_alone_one_opens_a_vm_and_comes_back(opened: Opened) -> None
     expect(page).not_to_have_url(re.compile("vm="))
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("v")
+    page.keyboard.press("m")
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#map-vm")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/", "/?view=table", "/?view=map", "/system"])
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_nothing_keeps_people_out(opened: Opened, path: str, scheme: str) -> None:
-    page = opened(path, scheme=scheme)
-    there = {"/?view=map": "canvas", "/system": "section"}.get(path, "[data-row-link]")
-    expect(page.locator(there).first).to_be_visible()
+@pytest.mark.parametrize("path", AXE_VIEWS)
+def test_nothing_keeps_people_out_in_either_theme(opened: Opened, path: str) -> None:
+    page = opened(path, scheme="dark")
+    expect(page.locator(AXE_VIEWS[path]).first).to_be_visible()
+    assert serious_findings(page) == []
+    page.get_by_role("button", name="Light").click()
     assert serious_findings(page) == []
 
 
-def test_it_fits_a_phone(opened: Opened) -> None:
-    page = opened("/", width=390, height=800)
-    shown(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_nothing_keeps_people_out_of_the_details_and_dialogs(opened: Opened) -> None:
+    page = opened("/?view=table&search=web-server-01")
+    page.locator("[data-row-link]").first.click()
+    expect(page.locator("[data-chart]").first).to_be_visible()
+    assert serious_findings(page) == []
+    page.get_by_role("button", name="Reset …").click()
+    expect(page.get_by_role("dialog", name="Reset web-server-01")).to_be_visible()
+    assert serious_findings(page) == []
 
 
-def test_an_empty_fleet_says_what_to_do(opened: Opened) -> None:
+@pytest.mark.parametrize("path", ["/", "/system", "/settings", "/audit"])
+def test_it_fits_a_phone(opened: Opened, path: str) -> None:
+    page = opened(path, width=390, height=800)
+    expect(page.locator("h1").first).to_be_attached()
+    expect(page.get_by_role("status")).to_have_count(0)
+    assert _width(page) <= 390
+
+
+def test_the_system_says_that_all_parts_are_heard(opened: Opened) -> None:
     page = opened("/system")
-    empty = {"items": [], "nextCursor": None, "total": 0}
-    page.route(re.compile(r"/api/vms\?"), lambda route: route.fulfill(json=empty))
-    counts = dict.fromkeys(("total", "healthy", "warning", "down", "unknown", "resetFailed"), 0)
+    expect(page.get_by_text("Reports are being stored")).to_be_visible()
+    expect(page.get_by_text("An operator leads")).to_be_visible()
+    heard = page.locator("dt", has_text="Kubernetes last heard").locator("xpath=..").locator("dd")
+    expect(heard).to_contain_text("ago")
 
-    def nobody(route: Any) -> None:  # noqa: ANN401 - Playwright's own type is not exported
-        body = route.fetch().json()
-        route.fulfill(json={**body, "vms": counts})
 
-    page.route("**/api/status", nobody)
-    page.get_by_role("link", name="Fleet", exact=True).click()
-    expect(page.get_by_text("No VM reports yet")).to_be_visible()
-    page.get_by_role("button", name="Add a VM").last.click()
-    expect(page.get_by_role("dialog", name="Add a VM")).to_be_visible()
-    page.get_by_role("button", name="Make a token for one VM").click()
-    expect(page.get_by_text("defib_enrol_").first).to_be_visible()
+def _width(page: Page) -> int:
+    width: int = page.evaluate("document.documentElement.scrollWidth")
+    return width

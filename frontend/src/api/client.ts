@@ -11,14 +11,35 @@ import type { paths } from './schema';
 /** A manual reset is answered after 4.5 s at the latest, any read far sooner. */
 const PATIENCE_MS = 10_000;
 
+type Options = {
+  signal?: AbortSignal | null;
+  patienceMs?: number | null;
+  headers?: HeadersInit;
+};
+
 /** Fetch with the session's proof; raises `Failure` when there is no answer. */
 export async function signedFetch(
   request: Request | string,
-  options: { signal?: AbortSignal | null; patienceMs?: number | null; headers?: HeadersInit } = {},
+  options: Options = {},
 ): Promise<Response> {
-  const made = new Request(request, options.headers ? { headers: options.headers } : {});
-  for (const [name, value] of session.headers()) made.headers.set(name, value);
-  made.headers.set('X-Defib-Client', 'dashboard');
+  // A session that is over is not shown again and again: the API counts that as guessing.
+  if (session.state() === 'expired') throw new Failure('signedOut', 'the session is over');
+  const made = signed(new Request(request, options.headers ? { headers: options.headers } : {}));
+  const spare = made.method === 'GET' ? null : made.clone();
+  const response = await answered(made, options);
+  // Another tab may have begun another session, which has another proof.
+  if (response.status === 403 && spare !== null && (await session.renewed()))
+    return answered(signed(spare), options);
+  return response;
+}
+
+function signed(request: Request): Request {
+  for (const [name, value] of session.headers(request.method)) request.headers.set(name, value);
+  request.headers.set('X-Defib-Client', 'dashboard');
+  return request;
+}
+
+async function answered(made: Request, options: Options): Promise<Response> {
   const bounds = [options.signal, made.signal, patience(options.patienceMs)].filter(
     (one) => one != null,
   );

@@ -2,6 +2,7 @@
 import type { FleetQuery } from './fleet_query';
 
 export const keys = {
+  ways: ['ways'] as const,
   status: ['status'] as const,
   system: ['system'] as const,
   fleet: ['fleet'] as const,

@@ -25,6 +25,13 @@ export const readVmPage = (query: FleetQuery, limit: number, { signal }: Asked =
 
 export const readFleet = ({ signal }: Asked = {}) =>
   said(client.GET('/api/fleet', { signal: signal ?? null }));
+export const readSparklines = (ids: readonly string[], { signal }: Asked = {}) =>
+  said(
+    client.GET('/api/sparklines', {
+      params: { query: { ids: ids.join(',') } },
+      signal: signal ?? null,
+    }),
+  );
 export const readNodes = ({ signal }: Asked = {}) =>
   said(client.GET('/api/nodes', { signal: signal ?? null }));
 export const readLabels = ({ signal }: Asked = {}) =>

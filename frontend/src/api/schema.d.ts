@@ -183,6 +183,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sparklines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last hour of some VMs
+         * @description CPU and RAM of the last hour in means of five minutes, of up to 200 VMs at once.
+         *
+         *     The last step runs still. VMs that reported nothing, or are not known, are left out.
+         */
+        get: operations["getSparklines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -2377,6 +2399,34 @@ export interface components {
          */
         Source: "auto" | "dashboard" | "api" | "annotation" | "cli" | "manifest";
         /**
+         * Sparkline
+         * @description One VM: percent, oldest first; null where nothing was reported.
+         */
+        Sparkline: {
+            /** Id */
+            id: string;
+            /** Cpu */
+            cpu: (number | null)[];
+            /** Ram */
+            ram: (number | null)[];
+        };
+        /**
+         * Sparklines
+         * @description Those of the VMs that were asked for and reported; each step is a mean.
+         */
+        Sparklines: {
+            /**
+             * Since
+             * Format: date-time
+             * @description When the first step begins.
+             */
+            since: string;
+            /** Stepseconds */
+            stepSeconds: number;
+            /** Lines */
+            lines: components["schemas"]["Sparkline"][];
+        };
+        /**
          * State
          * @description What Defib believes of a VM.
          * @enum {string}
@@ -3737,6 +3787,117 @@ export interface operations {
                      *     ]
                      */
                     "application/json": components["schemas"]["Label"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getSparklines: {
+        parameters: {
+            query: {
+                /** @description Ids with commas between, at most 200. */
+                ids: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "since": "2024-01-01T11:05:00Z",
+                     *       "stepSeconds": 300,
+                     *       "lines": [
+                     *         {
+                     *           "id": "vm_123",
+                     *           "cpu": [
+                     *             12.5,
+                     *             null,
+                     *             14.1
+                     *           ],
+                     *           "ram": [
+                     *             50,
+                     *             null,
+                     *             51.2
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Sparklines"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
                 };
             };
             /** @description No valid key or token. */

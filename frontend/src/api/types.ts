@@ -3,6 +3,8 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type Me = Schemas['Me'];
+export type Role = Schemas['Role'];
 export type Vm = Schemas['Vm'];
 export type State = Schemas['State'];
 export type Health = Schemas['Health'];
@@ -24,6 +26,7 @@ export type NodeCounts = Schemas['Node'];
 export type Label = Schemas['Label'];
 export type Transition = Schemas['Transition'];
 export type Hold = Schemas['Hold'];
+export type Sparkline = Schemas['Sparkline'];
 export type System = Schemas['System'];
 export type Brake = Schemas['Brake'];
 export type Cluster = Schemas['Cluster'];

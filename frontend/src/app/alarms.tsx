@@ -3,41 +3,63 @@
  * from acting. Nothing is shown while all is well.
  */
 import { useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
 import { Link } from 'wouter';
 import { serverNow } from '@/api/clock';
 import { keys } from '@/api/keys';
 import { readSystem } from '@/api/reads';
 import type { System } from '@/api/types';
-import { useLive } from '@/live/live';
+import { isLate } from '@/live/freshness';
+import { type LiveView, useLive } from '@/live/live';
 import { en } from '@/text/en';
 import { Banner } from '@/ui/banner';
+import { useLasting } from '@/ui/lasting';
 import { durationText } from '@/ui/time';
+import { failureText } from '@/ui/trouble';
+import { vouch } from '@/ui/trust';
 import { REFRESH_MS } from './query_client';
 
 /** A sweep is due every ten seconds; this long without one is no accident. */
 const SWEEP_LATE_SECONDS = 60;
+/** A page that wakes up is old for a moment; that is no news. */
+const LATE_FOR_MS = 3000;
 
 export function Alarms() {
-  const { freshness, ageSeconds } = useLive();
+  const live = useLive();
   const system = useQuery({
     queryKey: keys.system,
     queryFn: readSystem,
     refetchInterval: REFRESH_MS,
   });
+  const late = useLasting(isLate(live.freshness), LATE_FOR_MS);
+  const good = !late && (system.data === undefined || judges(system.data));
+  useEffect(() => vouch(good), [good]);
   return (
     <div
       className="sticky top-12 z-20 divide-y divide-line border-line not-empty:border-b"
       aria-live="polite"
     >
-      {freshness === 'stale' && (
-        <Banner weight="warning">{en.live.staleBanner(durationText(ageSeconds))}</Banner>
-      )}
-      {freshness === 'offline' && (
-        <Banner weight="danger">{en.live.offlineBanner(durationText(ageSeconds))}</Banner>
-      )}
+      {late && <LateBanner live={live} />}
       {system.data && <SystemAlarms system={system.data} />}
     </div>
   );
+}
+
+function LateBanner({ live: { freshness, ageSeconds, failing } }: { live: LiveView }) {
+  const age = durationText(ageSeconds);
+  if (freshness === 'offline') return <Banner weight="danger">{en.live.offlineBanner(age)}</Banner>;
+  if (failing === null) return <Banner weight="warning">{en.live.staleBanner(age)}</Banner>;
+  return (
+    <Banner weight="warning">
+      {en.live.failingBanner(age)}{' '}
+      <span className="font-normal text-soft">{failureText(failing.error)}</span>
+    </Banner>
+  );
+}
+
+/** Whether a VM that falls silent would be found: reports are stored, and somebody looks. */
+export function judges({ ingest, operator: { sweepAgeSeconds } }: System): boolean {
+  return ingest.live && sweepAgeSeconds !== null && sweepAgeSeconds < SWEEP_LATE_SECONDS;
 }
 
 function SystemAlarms({ system }: { system: System }) {

@@ -1,9 +1,10 @@
 /** The page as a whole: who is signed in decides between the sign-in form and the views. */
-import { QueryClientProvider } from '@tanstack/react-query';
-import { lazy, Suspense, useEffect, useState } from 'react';
+import { type QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Route, Switch } from 'wouter';
-import { SignIn } from '@/features/auth/sign_in';
-import { useSession } from '@/features/auth/use_session';
+import { type SessionState, session } from '@/features/auth/session';
+import { SignIn, SignInAgain, Unreachable } from '@/features/auth/sign_in';
+import { useSession } from '@/features/auth/who';
 import { FleetPage } from '@/features/fleet/fleet_page';
 import { Live } from '@/live/live';
 import { en } from '@/text/en';
@@ -26,25 +27,45 @@ const VmPage = lazy(async () => ({ default: (await import('@/features/vm/vm_page
 export function App() {
   const [cache] = useState(makeQueryClient);
   const state = useSession();
-  useEffect(() => {
-    // Nothing of one session may be seen by the next.
-    if (state === 'signedOut') cache.clear();
-  }, [cache, state]);
+  useEffect(() => void session.ask(), []);
+  useFreshFor(state, cache);
   return (
     <CrashGuard>
       <QueryClientProvider client={cache}>
-        {state === 'signedIn' ? (
-          <Live>
-            <Shell>
-              <Views />
-            </Shell>
-          </Live>
-        ) : (
-          <SignIn expired={state === 'expired'} />
-        )}
+        <Place state={state} />
       </QueryClientProvider>
     </CrashGuard>
   );
+}
+
+function Place({ state }: { state: SessionState }) {
+  if (state === 'asking') return <Loading />;
+  if (state === 'unreachable') return <Unreachable />;
+  if (state === 'signedOut') return <SignIn />;
+  return (
+    <Live>
+      <Shell>
+        <Views />
+      </Shell>
+      {state === 'expired' && <SignInAgain />}
+    </Live>
+  );
+}
+
+/** Nothing of one person may be seen by the next; the same one goes on where he was. */
+function useFreshFor(state: SessionState, cache: QueryClient): void {
+  const before = useRef<string | null>(null);
+  useEffect(() => {
+    if (state === 'signedOut') {
+      cache.clear();
+      before.current = null;
+    }
+    if (state !== 'signedIn') return;
+    const name = session.me()?.name ?? null;
+    if (before.current !== null)
+      void (before.current === name ? cache.invalidateQueries() : cache.resetQueries());
+    before.current = name;
+  }, [cache, state]);
 }
 
 function Views() {

@@ -1,8 +1,10 @@
 /** The header: where one is, how fresh it is, and what one likes. */
 import clsx from 'clsx';
 import { CircleHelp, Clock, LogOut, Moon, Sun } from 'lucide-react';
+import { useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { session } from '@/features/auth/session';
+import { useMe } from '@/features/auth/who';
 import { en } from '@/text/en';
 import { IconButton } from '@/ui/button';
 import { prefer, usePreferences } from '@/ui/preferences';
@@ -34,11 +36,35 @@ export function Header({ onHelp }: { onHelp: () => void }) {
             <CircleHelp size={17} />
           </IconButton>
         </span>
-        <IconButton label={en.signIn.out} onClick={() => session.end()}>
-          <LogOut size={17} />
-        </IconButton>
+        <Person />
       </div>
     </header>
+  );
+}
+
+/** Who one is here, and the way out; who came through a proxy is signed out there. */
+function Person() {
+  const me = useMe();
+  const [failed, setFailed] = useState(false);
+  const leave = () => session.end().catch(() => setFailed(true));
+  return (
+    <>
+      {me !== null && (
+        <span className="hidden max-w-40 truncate text-xs text-soft lg:inline" title={me.name}>
+          {me.name} · {en.role.names[me.role]}
+        </span>
+      )}
+      {failed && (
+        <span role="alert" className="text-xs font-medium text-down">
+          {en.signIn.notOut}
+        </span>
+      )}
+      {me?.via !== 'proxy' && (
+        <IconButton label={en.signIn.out} onClick={() => void leave()}>
+          <LogOut size={17} />
+        </IconButton>
+      )}
+    </>
   );
 }
 

@@ -1,6 +1,6 @@
 /** How fresh the page is, in a word; the age of what is shown when it is not. */
 import clsx from 'clsx';
-import type { Freshness } from '@/live/freshness';
+import { type Freshness, isLate } from '@/live/freshness';
 import { useLive } from '@/live/live';
 import { en } from '@/text/en';
 import { durationText } from '@/ui/time';
@@ -20,7 +20,6 @@ const TITLES: Partial<Record<Freshness, string>> = {
 
 export function LiveMark() {
   const { freshness, ageSeconds } = useLive();
-  const late = freshness === 'stale' || freshness === 'offline';
   return (
     <span
       data-freshness={freshness}
@@ -38,7 +37,7 @@ export function LiveMark() {
         )}
       </svg>
       <span className="max-sm:sr-only">{en.live[freshness]}</span>
-      {late && <span>{durationText(ageSeconds)}</span>}
+      {isLate(freshness) && <span>{durationText(ageSeconds)}</span>}
     </span>
   );
 }

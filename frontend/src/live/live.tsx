@@ -8,44 +8,60 @@ import {
   useState,
   useSyncExternalStore,
 } from 'react';
+import { useSession } from '@/features/auth/who';
 import { useTick } from '@/ui/tick';
 import { sinkInto } from './apply';
 import { LiveConnection } from './connection';
 import { type Freshness, freshnessOf } from './freshness';
+import { type FailingReads, ReadsWatch } from './reads_watch';
 
-const Connection = createContext<LiveConnection | null>(null);
+type Heard = { connection: LiveConnection; reads: ReadsWatch };
 
-/** Keeps the stream open while its children are shown, that is while somebody is signed in. */
+const Hearing = createContext<Heard | null>(null);
+
+/** Keeps the stream open while its children are shown and the session lasts. */
 export function Live({ children }: { children: ReactNode }) {
   const cache = useQueryClient();
-  const [connection] = useState(() => new LiveConnection(sinkInto(cache)));
+  const signedIn = useSession() === 'signedIn';
+  const [heard] = useState<Heard>(() => ({
+    connection: new LiveConnection(sinkInto(cache)),
+    reads: new ReadsWatch(),
+  }));
   useEffect(() => {
-    connection.start();
-    const unsubscribe = cache.getQueryCache().subscribe((event) => {
-      if (event.type === 'updated' && event.action.type === 'success') connection.heard();
+    const { connection, reads } = heard;
+    return cache.getQueryCache().subscribe((event) => {
+      if (reads.note(event, performance.now())) connection.heard();
     });
-    return () => {
-      unsubscribe();
-      connection.stop();
-    };
-  }, [cache, connection]);
-  return <Connection value={connection}>{children}</Connection>;
+  }, [cache, heard]);
+  useEffect(() => {
+    if (!signedIn) return;
+    heard.connection.start();
+    return () => heard.connection.stop();
+  }, [heard, signedIn]);
+  return <Hearing value={heard}>{children}</Hearing>;
 }
 
 export type LiveView = {
   freshness: Freshness;
-  /** Seconds since anything was heard from the API. */
+  /** How old what is shown may be. */
   ageSeconds: number;
+  /** Reads that fail while the API is heard all the same. */
+  failing: FailingReads | null;
 };
 
 export function useLive(): LiveView {
-  const connection = useContext(Connection);
-  if (connection === null) throw new Error('useLive outside of <Live>');
+  const heard = useContext(Hearing);
+  if (heard === null) throw new Error('useLive outside of <Live>');
+  const { connection, reads } = heard;
+  const cache = useQueryClient().getQueryCache();
   const state = useSyncExternalStore(connection.subscribe, connection.state);
   useTick();
   const now = performance.now();
+  const failing = reads.oldest(cache, now);
+  const silent = Math.max(0, Math.round((now - state.heardAt) / 1000));
   return {
-    freshness: freshnessOf(state, now),
-    ageSeconds: Math.max(0, Math.round((now - state.heardAt) / 1000)),
+    freshness: freshnessOf(state, failing, now),
+    ageSeconds: Math.max(silent, failing?.ageSeconds ?? 0),
+    failing,
   };
 }

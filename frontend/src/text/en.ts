@@ -25,6 +25,7 @@ export const en = {
     unknown: 'has never reported: nobody can say how it is',
     reset_failed: 'down, and its automatic attempts are used up: it needs a person',
   },
+  lastKnown: 'was healthy when last heard of; nobody vouches for it now',
   flag: {
     resetPending: 'Reset pending',
     paused: 'Paused',
@@ -49,18 +50,27 @@ export const en = {
 
   signIn: {
     title: 'Sign in to Defib',
-    token: 'Administrator’s token',
+    again: 'Sign in again',
+    token: 'Access token',
     hint: 'Made by',
     command: 'defib token create --kind admin --name you',
     local: 'After make up it is in .defib/secrets/admin-token.',
-    kept: 'It is kept for this tab only, and forgotten when you close it.',
+    kept: 'The page exchanges it for a session of twelve hours at most, and keeps no token.',
     submit: 'Sign in',
     checking: 'Checking …',
     expired:
-      'Your session is over: the token was revoked or has expired. Sign in again and you are back where you were.',
+      'Your session is over: it has ended, or its token was revoked. Sign in again and go on where you were.',
+    leave: 'Leave the page',
+    proxy: 'A proxy in front of Defib signs people in: reload the page to pass it again.',
     empty: 'Paste a token first.',
     noToken: 'This is no token: it has blanks or letters that no token has.',
     out: 'Sign out',
+    notOut: 'Still signed in: the API could not be reached.',
+  },
+
+  role: {
+    names: { viewer: 'viewer', operator: 'operator', administrator: 'administrator' },
+    needs: (role: string) => `needs ${role}`,
   },
 
   live: {
@@ -73,6 +83,8 @@ export const en = {
     pollingTitle: 'The stream of changes is not there; the page asks every five seconds',
     staleBanner: (age: string) =>
       `No answer from the API for ${age}. What you see is that old; trying again.`,
+    failingBanner: (age: string) =>
+      `Part of what you see is ${age} old: the API is there, but does not answer all that is asked.`,
     offlineBanner: (age: string) =>
       `The API has not been reached for ${age}. Do not trust what you see: look at the API and at your network. Trying again.`,
   },
@@ -111,6 +123,7 @@ export const en = {
     noNode: 'no node',
     label: 'Label',
     anyLabel: 'All labels',
+    anotherLabel: 'And label …',
     paused: 'Pause',
     pausedAny: 'Paused or not',
     pausedOnly: 'Paused only',
@@ -145,6 +158,9 @@ export const en = {
     previous: 'Previous page',
     next: 'Next page',
     open: (hostname: string) => `Open ${hostname}`,
+    choose: (hostname: string) => `Choose ${hostname}`,
+    chooseColumn: 'Choose',
+    lastHour: 'the last hour',
     noVms: 'No VM reports yet',
     noVmsNext:
       'A VM appears here with its first report. Install the agent on one, and give it half a minute.',

@@ -24,6 +24,7 @@ export const enActions = {
     attemptsLeft: (left: number, allowed: number) => `${left} of ${allowed}`,
     verdict: 'Defib says now',
     force: 'Force it: its automatic attempts are used up',
+    forceRole: 'only an administrator may force it',
     forceNeeded: 'Its automatic attempts are used up. Tick “Force it”, or clear it first.',
     submit: 'Reset now',
     pending: 'A reset is under way already; wait for its heartbeat.',
@@ -38,6 +39,27 @@ export const enActions = {
       dry_run: 'Written down only: the SystemConfig says dryRun.',
       cancelled: 'It was cancelled before anything was sent',
     },
+  },
+
+  bulk: {
+    bar: 'Chosen VMs',
+    chosen: (count: number) => `${vmsText(count)} chosen`,
+    open: (count: number) => `Reset ${vmsText(count)} …`,
+    none: 'Choose none',
+    title: (count: number) => `Reset ${vmsText(count)}`,
+    most: (most: number) =>
+      `At most ${most} at once. If more than that are ill together, look for what they share first.`,
+    lead: (atOnce: number) =>
+      `At most ${atOnce} at a time, each by the same careful way as a single reset. One that is refused does not stop the others.`,
+    type: (count: number) => `Type ${count} to confirm`,
+    typeMissing: (count: number) => `Type the number ${count}: that many guests are reset.`,
+    submit: (count: number) => `Reset ${vmsText(count)}`,
+    stop: 'Ask for no more',
+    done: 'Done',
+    asked: 'asked for',
+    skipped: 'not asked for any more',
+    waiting: 'waiting',
+    now: 'being asked for …',
   },
 
   pause: {
@@ -138,6 +160,7 @@ export const enSettings = {
   field: 'Field',
   tokens: 'Agents and keys',
   tokensLead: 'Only digests are kept: a token is shown once, when it is made.',
+  tokensHidden: 'Who holds which token is for administrators.',
   enrolment: 'Enrolment tokens',
   noEnrolment: 'None is valid. “Add a VM” in the fleet makes one.',
   agents: 'Tokens of agents',

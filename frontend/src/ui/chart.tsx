@@ -7,7 +7,7 @@
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { momentText } from './time';
+import { axisText, momentText } from './time';
 
 export type Mark = { at: number; kind: 'reset' | 'down' | 'back'; label: string };
 
@@ -88,7 +88,15 @@ function options(wanted: Wanted): uPlot.Options {
     cursor: { y: false, points: { size: 7 } },
     legend: { live: true, isolate: false },
     scales: { x: { time: true, range: [from, to] }, y: { range: [0, 100] } },
-    axes: [axis, { ...axis, size: 40, values: (_, ticks) => ticks.map((one) => `${one}%`) }],
+    axes: [
+      {
+        ...axis,
+        space: 90,
+        values: (_, ticks) => ticks.map((one) => axisText(one * 1e3, zone, to - from)),
+      },
+      { ...axis, size: 52, values: (_, ticks) => ticks.map((one) => `${one}%`) },
+    ],
+    padding: [8, 12, 0, 0],
     series: [
       { value: (_, second) => (second === null ? '–' : momentText(second * 1e3, zone)) },
       {

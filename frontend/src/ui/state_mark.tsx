@@ -1,6 +1,7 @@
 /** A state as a shape, a word and a colour: each alone is enough to tell it. */
 import type { State } from '@/api/types';
 import { en } from '@/text/en';
+import { useVouched } from './trust';
 
 /** Outlines in a box of 16 by 16, shared with the map's canvas. */
 export const SHAPES: Record<State, string> = {
@@ -28,6 +29,7 @@ export const STATE_COLOUR: Record<State, string> = {
 };
 
 export function StateMark({ state, size = 16 }: { state: State; size?: number }) {
+  const hollow = !useVouched() && state === 'healthy';
   return (
     <svg
       width={size}
@@ -36,24 +38,31 @@ export function StateMark({ state, size = 16 }: { state: State; size?: number })
       aria-hidden="true"
       className={`shrink-0 ${STATE_COLOUR[state]}`}
     >
-      <path d={SHAPES[state]} fill="currentColor" />
-      <path
-        d={SIGNS[state]}
-        fill="none"
-        stroke="var(--c-surface)"
-        strokeWidth="1.8"
-        strokeLinecap="round"
-        strokeLinejoin="round"
-      />
+      {hollow ? (
+        <path d={SHAPES[state]} fill="none" stroke="currentColor" strokeWidth="1.6" />
+      ) : (
+        <>
+          <path d={SHAPES[state]} fill="currentColor" />
+          <path
+            d={SIGNS[state]}
+            fill="none"
+            stroke="var(--c-surface)"
+            strokeWidth="1.8"
+            strokeLinecap="round"
+            strokeLinejoin="round"
+          />
+        </>
+      )}
     </svg>
   );
 }
 
 export function StateBadge({ state }: { state: State }) {
+  const lastKnown = !useVouched() && state === 'healthy';
   return (
     <span
       className={`inline-flex items-center gap-1.5 align-middle font-medium whitespace-nowrap ${STATE_COLOUR[state]}`}
-      title={en.stateMeans[state]}
+      title={lastKnown ? en.lastKnown : en.stateMeans[state]}
     >
       <StateMark state={state} />
       {en.state[state]}

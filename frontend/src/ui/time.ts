@@ -34,6 +34,13 @@ export function clockText(moment: Date | number, zone: 'local' | 'utc'): string 
   return momentText(moment, zone).slice(11, 19);
 }
 
+/** A moment on an axis of so many seconds: what tells its ticks apart, and no more. */
+export function axisText(moment: number, zone: 'local' | 'utc', spanSeconds: number): string {
+  const text = momentText(moment, zone);
+  if (spanSeconds <= 36 * 3600) return text.slice(11, 16);
+  return spanSeconds <= 5 * 86_400 ? text.slice(5, 16) : text.slice(5, 10);
+}
+
 function offsetText(minutes: number): string {
   const size = Math.abs(minutes);
   const two = (value: number) => String(value).padStart(2, '0');

@@ -5,8 +5,8 @@ import { keys } from '@/api/keys';
 import { readGlobalStop } from '@/api/reads';
 import { endStop, stopAll } from '@/api/writes';
 import { REFRESH_MS } from '@/app/query_client';
+import { RoleButton } from '@/features/auth/role_button';
 import { enActions } from '@/text/en_actions';
-import { Button } from '@/ui/button';
 import { TextField } from '@/ui/field';
 import { Ago } from '@/ui/moment';
 import { Pending } from '@/ui/trouble';
@@ -43,11 +43,13 @@ export function GlobalStop() {
       )}
       <div className="flex gap-2">
         {byHand ? (
-          <Button onClick={() => setOpen('go')}>{words.endOpen}</Button>
+          <RoleButton needs="operator" onClick={() => setOpen('go')}>
+            {words.endOpen}
+          </RoleButton>
         ) : (
-          <Button weight="danger" onClick={() => setOpen('stop')}>
+          <RoleButton needs="operator" weight="danger" onClick={() => setOpen('stop')}>
             {words.open}
-          </Button>
+          </RoleButton>
         )}
       </div>
       {open === 'stop' && (

@@ -6,8 +6,8 @@ import { readMaintenance } from '@/api/reads';
 import type { Maintenance as Window } from '@/api/types';
 import { closeMaintenance, openMaintenance } from '@/api/writes';
 import { REFRESH_MS } from '@/app/query_client';
+import { RoleButton } from '@/features/auth/role_button';
 import { enActions } from '@/text/en_actions';
-import { Button } from '@/ui/button';
 import { DataTable } from '@/ui/data_table';
 import { ChoiceField, TextField } from '@/ui/field';
 import { Moment } from '@/ui/moment';
@@ -27,7 +27,9 @@ export function Maintenance() {
     <section className="panel flex flex-col gap-3 p-4">
       <div className="flex flex-wrap items-center justify-between gap-2">
         <h2 className="text-base font-semibold">{words.title}</h2>
-        <Button onClick={() => setOpen('new')}>{words.open}</Button>
+        <RoleButton needs="operator" onClick={() => setOpen('new')}>
+          {words.open}
+        </RoleButton>
       </div>
       <p className="text-soft">{words.lead}</p>
       {windows.data === undefined ? (
@@ -68,9 +70,9 @@ function Windows({ windows, onEnd }: { windows: Window[]; onEnd: (window: Window
           <Moment key="until" at={one.until} />,
           `${one.reason} (${one.createdBy})`,
           one.systemConfig === null ? (
-            <Button key="end" onClick={() => onEnd(one)}>
+            <RoleButton key="end" needs="operator" onClick={() => onEnd(one)}>
               {words.end}
-            </Button>
+            </RoleButton>
           ) : (
             <span key="spec" className="text-soft">
               {words.fromSpec(one.systemConfig)}

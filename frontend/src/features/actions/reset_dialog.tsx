@@ -6,6 +6,7 @@ import { readExplanation, readVm } from '@/api/reads';
 import type { Reset, Vm } from '@/api/types';
 import { askReset, readReset } from '@/api/writes';
 import { REFRESH_MS } from '@/app/query_client';
+import { useMay } from '@/features/auth/who';
 import { enActions } from '@/text/en_actions';
 import { Button } from '@/ui/button';
 import { Facts, TextField } from '@/ui/field';
@@ -57,6 +58,7 @@ function ResetForm({ vm, busy, error, onSend, onClose }: FormProps) {
   const [force, setForce] = useState(false);
   const [tried, setTried] = useState(false);
   const exhausted = vm.state === 'reset_failed';
+  const mayForce = useMay('administrator');
   const send = (event: FormEvent) => {
     event.preventDefault();
     setTried(true);
@@ -82,10 +84,12 @@ function ResetForm({ vm, busy, error, onSend, onClose }: FormProps) {
           <input
             type="checkbox"
             checked={force}
+            disabled={!mayForce}
             onChange={(event) => setForce(event.target.checked)}
             className="size-4 accent-(--c-accent)"
           />
           {words.force}
+          {!mayForce && <span className="text-soft">({words.forceRole})</span>}
         </label>
       )}
       {tried && exhausted && !force && (

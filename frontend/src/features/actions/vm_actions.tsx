@@ -3,8 +3,8 @@ import { Eraser, Pause, Play, RotateCw } from 'lucide-react';
 import { useState } from 'react';
 import type { Vm } from '@/api/types';
 import { clearVm, pauseVm, unpauseVm } from '@/api/writes';
+import { RoleButton } from '@/features/auth/role_button';
 import { enActions } from '@/text/en_actions';
-import { Button } from '@/ui/button';
 import { ChoiceField } from '@/ui/field';
 import { ActionDialog } from './action_dialog';
 import { ResetDialog } from './reset_dialog';
@@ -17,26 +17,26 @@ export function VmActions({ vm }: { vm: Vm }) {
   const canClear = vm.resetAttempts > 0 || vm.state === 'reset_failed';
   return (
     <div className="flex flex-wrap gap-2">
-      <Button onClick={() => setOpen('reset')}>
+      <RoleButton needs="operator" onClick={() => setOpen('reset')}>
         <RotateCw size={14} aria-hidden="true" />
         {enActions.reset.open}
-      </Button>
+      </RoleButton>
       {vm.paused ? (
-        <Button onClick={() => setOpen('unpause')}>
+        <RoleButton needs="operator" onClick={() => setOpen('unpause')}>
           <Play size={14} aria-hidden="true" />
           {enActions.pause.endOpen}
-        </Button>
+        </RoleButton>
       ) : (
-        <Button onClick={() => setOpen('pause')}>
+        <RoleButton needs="operator" onClick={() => setOpen('pause')}>
           <Pause size={14} aria-hidden="true" />
           {enActions.pause.open}
-        </Button>
+        </RoleButton>
       )}
       {canClear && (
-        <Button onClick={() => setOpen('clear')}>
+        <RoleButton needs="operator" onClick={() => setOpen('clear')}>
           <Eraser size={14} aria-hidden="true" />
           {enActions.clear.open}
-        </Button>
+        </RoleButton>
       )}
       {open === 'reset' && <ResetDialog vm={vm} onClose={close} />}
       {open === 'pause' && <PauseDialog vm={vm} onClose={close} />}

@@ -1,72 +1,103 @@
 /**
- * The one seam for who is signed in: an administrator's token, kept for this tab only.
+ * The one seam for who is signed in: a cookie that no script can read, and what the API says of it.
  *
- * Everything else asks `session` for headers and tells it of a 401. Another way to sign in, such
- * as a cookie, changes this file and the sign-in form, and nothing else.
+ * Everything else asks `session` for the headers that prove a change to be the page's, and tells it
+ * of a 401. Every way to sign in ends in the same cookie.
  */
+import { Failure } from '@/api/failure';
+import type { Me } from '@/api/types';
+import { askMe, beginSession, endSession } from './session_calls';
 
-const PLACE = 'defib.token';
+export type SessionState = 'asking' | 'unreachable' | 'signedOut' | 'signedIn' | 'expired';
 
-export type SessionState = 'signedIn' | 'signedOut' | 'expired';
+const READING = ['GET', 'HEAD'];
 
 class Session {
-  #token: string | null = stored();
-  #state: SessionState = this.#token === null ? 'signedOut' : 'signedIn';
+  #state: SessionState = 'asking';
+  #me: Me | null = null;
   #listeners = new Set<() => void>();
 
-  /** What proves to the API who asks. */
-  headers(): [string, string][] {
-    return this.#token === null ? [] : [['Authorization', `Bearer ${this.#token}`]];
-  }
-
   state = (): SessionState => this.#state;
+
+  /** Who is signed in; while a session is over, who was. */
+  me = (): Me | null => this.#me;
 
   subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   };
 
-  /** Begin a session with a token that the API has accepted. */
-  begin(token: string): void {
-    keep(token);
-    this.#become(token, 'signedIn');
+  /** What a request must carry beside the cookie. */
+  headers(method: string): [string, string][] {
+    const proof = this.#me?.csrfToken;
+    return READING.includes(method) || proof == null ? [] : [['X-CSRF-Token', proof]];
   }
 
-  /** Leave on purpose. */
-  end(): void {
-    keep(null);
-    this.#become(null, 'signedOut');
+  /** Ask the API who this browser is: at the start, and where another tab may have changed that. */
+  async ask(): Promise<void> {
+    try {
+      this.begin(await askMe());
+    } catch (error) {
+      if (isSignedOut(error)) this.#become(this.#me === null ? 'signedOut' : 'expired');
+      else if (this.#state === 'asking' || this.#state === 'unreachable')
+        this.#become('unreachable');
+    }
   }
 
-  /** The API answered 401: the token is revoked or expired. The address stays where it is. */
+  /** Exchange a token for a session; raises the `Failure` to show. */
+  async signIn(token: string): Promise<void> {
+    await beginSession(token);
+    // Asked again, by the cookie alone: a browser that refuses the cookie must not look signed in.
+    const me = await askMe().catch((error: unknown) => {
+      throw isSignedOut(error) ? new Failure('refused', NO_COOKIE) : error;
+    });
+    this.begin(me);
+  }
+
+  begin(me: Me): void {
+    this.#me = me;
+    this.#become('signedIn');
+  }
+
+  /** Whether the API names another proof than the page had: a change may then be sent again. */
+  async renewed(): Promise<boolean> {
+    const before = this.#me?.csrfToken;
+    await this.ask();
+    return this.#state === 'signedIn' && this.#me?.csrfToken !== before;
+  }
+
+  /** Sign out on purpose; raises a `Failure` where the session goes on, as nobody could end it. */
+  async end(): Promise<void> {
+    try {
+      await endSession(this.headers('DELETE'));
+    } catch (error) {
+      if (!isSignedOut(error)) throw error;
+    }
+    this.leave();
+  }
+
+  /** Forget who was signed in. */
+  leave(): void {
+    this.#me = null;
+    this.#become('signedOut');
+  }
+
+  /** The API answered 401: the session is over. What is shown stays, until one is back. */
   refused(): void {
-    if (this.#state !== 'signedIn') return;
-    keep(null);
-    this.#become(null, 'expired');
+    if (this.#state === 'signedIn') this.#become('expired');
   }
 
-  #become(token: string | null, state: SessionState): void {
-    this.#token = token;
+  #become(state: SessionState): void {
     this.#state = state;
     for (const listener of this.#listeners) listener();
   }
 }
 
-function stored(): string | null {
-  try {
-    return sessionStorage.getItem(PLACE);
-  } catch {
-    return null; // storage is switched off: the token lives as long as the page
-  }
-}
+const NO_COOKIE =
+  'The token is good, but this browser did not keep the session’s cookie. Open the page over HTTPS, or on the machine itself.';
 
-function keep(token: string | null): void {
-  try {
-    if (token === null) sessionStorage.removeItem(PLACE);
-    else sessionStorage.setItem(PLACE, token);
-  } catch {
-    // See `stored`.
-  }
+function isSignedOut(error: unknown): boolean {
+  return error instanceof Failure && error.kind === 'signedOut';
 }
 
 export const session = new Session();

@@ -1,83 +1,74 @@
-/** The sign-in form. It stands in the place of the view, so the address is kept. */
-import { type FormEvent, useId, useState } from 'react';
-import { Failure } from '@/api/failure';
+/** The ways to the page: signing in, signing in again over what one was doing, and waiting. */
+import { Dialog } from 'radix-ui';
+import { type ReactNode, useEffect } from 'react';
 import { en } from '@/text/en';
 import { Banner } from '@/ui/banner';
 import { Button } from '@/ui/button';
-import { failureText } from '@/ui/trouble';
-import { checkToken } from './check_token';
 import { session } from './session';
+import { SignInForm } from './sign_in_form';
 
-export function SignIn({ expired }: { expired: boolean }) {
-  const field = useId();
-  const [token, setToken] = useState('');
-  const [problem, setProblem] = useState<string | null>(null);
-  const [checking, setChecking] = useState(false);
+const AGAIN_MS = 3000;
 
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    const given = token.trim();
-    if (given === '') return setProblem(en.signIn.empty);
-    // A header holds nothing else, and no token does.
-    if (!/^[\x21-\x7e]+$/.test(given)) return setProblem(en.signIn.noToken);
-    setChecking(true);
-    setProblem(null);
-    try {
-      await checkToken(given);
-      session.begin(given);
-    } catch (error) {
-      setProblem(problemText(error));
-      setChecking(false);
-    }
-  };
+/** In the place of the view, so that the address is kept. */
+export function SignIn() {
+  return (
+    <Alone>
+      <SignInForm />
+    </Alone>
+  );
+}
 
+/** The API does not say who this is, as it says nothing: asked again until it does. */
+export function Unreachable() {
+  useEffect(() => {
+    const timer = setInterval(() => void session.ask(), AGAIN_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <Alone>
+      <Banner weight="danger">{en.failure.unreachable}</Banner>
+    </Alone>
+  );
+}
+
+/** Over the page, which stays as it was: what one had typed and chosen is there afterwards. */
+export function SignInAgain() {
+  useEffect(() => {
+    // Another tab may have signed in meanwhile.
+    const seen = () => document.visibilityState === 'visible' && void session.ask();
+    document.addEventListener('visibilitychange', seen);
+    return () => document.removeEventListener('visibilitychange', seen);
+  }, []);
+  return (
+    <Dialog.Root open>
+      <Dialog.Portal>
+        <Dialog.Overlay className="fixed inset-0 z-50 bg-black/60" />
+        <Dialog.Content
+          aria-describedby={undefined}
+          onEscapeKeyDown={(event) => event.preventDefault()}
+          onInteractOutside={(event) => event.preventDefault()}
+          className="panel fixed top-1/2 left-1/2 z-50 flex w-[min(440px,calc(100vw-2rem))] -translate-x-1/2 -translate-y-1/2 flex-col gap-4 p-5 shadow-2xl focus:outline-none"
+        >
+          <Dialog.Title className="text-base font-semibold">{en.signIn.again}</Dialog.Title>
+          <Banner weight="warning">{en.signIn.expired}</Banner>
+          <SignInForm />
+          <Button weight="quiet" className="self-start" onClick={() => session.leave()}>
+            {en.signIn.leave}
+          </Button>
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function Alone({ children }: { children: ReactNode }) {
   return (
     <main className="mx-auto flex min-h-dvh max-w-md flex-col justify-center gap-4 px-4 pb-24">
       <div className="flex items-center gap-3">
         <img src="/favicon.svg" alt="" width="36" height="36" />
         <h1 className="text-xl font-semibold tracking-tight">{en.signIn.title}</h1>
       </div>
-      {expired && <Banner weight="warning">{en.signIn.expired}</Banner>}
-      <form onSubmit={submit} className="panel flex flex-col gap-3 p-5" noValidate>
-        <label htmlFor={field} className="font-medium">
-          {en.signIn.token}
-        </label>
-        <input
-          id={field}
-          type="password"
-          autoComplete="current-password"
-          spellCheck={false}
-          // biome-ignore lint/a11y/noAutofocus: it is the only thing to do on this page
-          autoFocus
-          value={token}
-          onChange={(event) => setToken(event.target.value)}
-          aria-invalid={problem !== null}
-          aria-describedby={`${field}-hint`}
-          className="h-9 rounded-md border border-line-strong bg-page px-3 font-mono"
-        />
-        {problem !== null && (
-          <p role="alert" className="font-medium text-down">
-            {problem}
-          </p>
-        )}
-        <Button type="submit" weight="strong" className="h-9" disabled={checking}>
-          {checking ? en.signIn.checking : en.signIn.submit}
-        </Button>
-        <p id={`${field}-hint`} className="text-sm text-soft">
-          {en.signIn.hint} <code className="font-mono text-text">{en.signIn.command}</code>.{' '}
-          {en.signIn.local} {en.signIn.kept}
-        </p>
-      </form>
+      {children}
     </main>
   );
-}
-
-/** The API's own words where it refuses the token: it knows why. */
-function problemText(error: unknown): string {
-  const refused = error instanceof Failure && error.kind === 'signedOut';
-  return refused ? sentence(error.message) : failureText(error);
-}
-
-function sentence(message: string): string {
-  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 }

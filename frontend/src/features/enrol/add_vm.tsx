@@ -3,6 +3,7 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { client, said } from '@/api/client';
 import { keys } from '@/api/keys';
+import { RoleButton } from '@/features/auth/role_button';
 import { en } from '@/text/en';
 import { Button } from '@/ui/button';
 import { Modal } from '@/ui/modal';
@@ -43,14 +44,15 @@ export function AddVm({ onClose }: { onClose: () => void }) {
         <div className="flex flex-col gap-4">
           <p className="max-w-prose">{en.addVm.lead}</p>
           {making.data === undefined ? (
-            <Button
+            <RoleButton
+              needs="administrator"
               weight="strong"
               className="self-start"
               disabled={making.isPending}
               onClick={() => making.mutate()}
             >
               {en.addVm.make}
-            </Button>
+            </RoleButton>
           ) : (
             <p className="text-soft">{en.addVm.made}</p>
           )}

@@ -14,6 +14,8 @@ type Ask = (changes: Partial<FleetQuery>, options?: { replace?: boolean }) => vo
 
 /** Typing asks once one has paused this long. */
 const TYPING_MS = 250;
+/** The address takes no more. */
+const MOST_LABELS = 10;
 
 export function Filters({
   query,
@@ -132,18 +134,36 @@ function nodeText(node: string, counts: NodeCounts[] | undefined): string {
   return bad === 0 ? node : `${node} (${bad} ${en.state.down.toLowerCase()})`;
 }
 
+/** A VM has to carry all of the chosen ones. */
 function LabelChoice({ query, ask }: { query: FleetQuery; ask: Ask }) {
   const { data } = useQuery({ queryKey: keys.labels, queryFn: readLabels, staleTime: 60_000 });
   const known = (data ?? []).flatMap(({ key, values }) => values.map((value) => `${key}=${value}`));
-  const labels = [...new Set([...query.labels, ...known])];
-  if (labels.length === 0) return null;
+  const others = known.filter((label) => !query.labels.includes(label));
+  const chosen = query.labels;
   return (
-    <Choice
-      label={en.fleet.label}
-      value={query.labels[0] ?? ''}
-      options={[['', en.fleet.anyLabel], ...labels.map((label) => [label, label] as const)]}
-      onChange={(value) => ask({ labels: value === '' ? [] : [value] })}
-    />
+    <>
+      {others.length > 0 && chosen.length < MOST_LABELS && (
+        <Choice
+          label={en.fleet.label}
+          value=""
+          options={[
+            ['', chosen.length === 0 ? en.fleet.anyLabel : en.fleet.anotherLabel],
+            ...others.map((label) => [label, label] as const),
+          ]}
+          onChange={(value) => value !== '' && ask({ labels: [...chosen, value] })}
+        />
+      )}
+      {chosen.map((label) => (
+        <Button
+          key={label}
+          aria-label={en.fleet.remove(label)}
+          onClick={() => ask({ labels: chosen.filter((one) => one !== label) })}
+        >
+          {label}
+          <X size={14} aria-hidden="true" />
+        </Button>
+      ))}
+    </>
   );
 }
 

@@ -2,6 +2,8 @@
 import { Plus } from 'lucide-react';
 import { lazy, Suspense, useRef, useState } from 'react';
 import { isFiltered } from '@/api/fleet_query';
+import type { Vm } from '@/api/types';
+import { BulkBar } from '@/features/actions/bulk_bar';
 import { VmModal } from '@/features/vm/vm_modal';
 import { en } from '@/text/en';
 import { useAddress } from '@/ui/address';
@@ -13,6 +15,8 @@ import { Loading, Nothing, Pending } from '@/ui/trouble';
 import { Counters, useCounts } from './counters';
 import { Filters } from './filters';
 import { Pager } from './pager';
+import { type Selection, useSelection } from './selection';
+import { useSparklines } from './sparkline';
 import { useFleetQuery, useVmPage } from './use_fleet';
 import { ViewSwitch } from './view_switch';
 import { VmCards } from './vm_cards';
@@ -26,11 +30,14 @@ type View = 'cards' | 'table' | 'map';
 /** As many cards as one can take in; beyond that rows are quicker to read. */
 const MOST_CARDS = 48;
 
+const NOBODY: readonly Vm[] = [];
+
 export function FleetPage() {
   const { params, change } = useAddress();
   const { query, page, ask, turn } = useFleetQuery();
   const list = useVmPage(query);
   const view = useView(params.get('view'), list.data?.total);
+  const { selection, chosen, none } = useSelection(list.data?.items ?? NOBODY);
   const [adding, setAdding] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   const show = (wanted: View) => {
@@ -64,7 +71,7 @@ export function FleetPage() {
         </Suspense>
       ) : (
         <Vms
-          {...{ list, query, page, view, turn }}
+          {...{ list, query, page, view, turn, selection }}
           onAdd={() => setAdding(true)}
           onAll={() =>
             change({
@@ -79,6 +86,7 @@ export function FleetPage() {
           }
         />
       )}
+      <BulkBar vms={view === 'map' ? NOBODY : chosen} onNone={none} />
       {openId !== null && <VmModal id={openId} siblings={list.data?.items ?? []} />}
       {adding && (
         <Suspense fallback={null}>
@@ -110,12 +118,14 @@ type VmsProps = {
   list: ReturnType<typeof useVmPage>;
   page: number;
   view: View;
+  selection: Selection;
   onAdd: () => void;
   onAll: () => void;
 } & Pick<ReturnType<typeof useFleetQuery>, 'query' | 'turn'>;
 
-function Vms({ list, query, page, view, turn, onAdd, onAll }: VmsProps) {
+function Vms({ list, query, page, view, turn, selection, onAdd, onAll }: VmsProps) {
   const { data: status } = useCounts();
+  const lines = useSparklines(list.data?.items ?? NOBODY);
   if (list.data === undefined) return <Pending query={list} rows={10} />;
   if (list.data.items.length === 0) {
     return isFiltered(query) || (status?.vms.total ?? 0) > 0 ? (
@@ -133,7 +143,13 @@ function Vms({ list, query, page, view, turn, onAdd, onAll }: VmsProps) {
   const Shown = view === 'cards' ? VmCards : VmTable;
   return (
     <>
-      <Shown vms={list.data.items} sort={query.sort} thresholds={status?.config} />
+      <Shown
+        vms={list.data.items}
+        sort={query.sort}
+        selection={selection}
+        lines={lines}
+        thresholds={status?.config}
+      />
       <Pager data={list.data} page={page} turn={turn} query={query} />
     </>
   );

@@ -23,7 +23,7 @@ export function Pager({ data, page, query, turn }: Props) {
   const before = page > 2 ? path[page - 1] : null;
   return (
     <div className="flex items-center justify-end gap-1 text-soft">
-      <span className="mr-2" aria-live="polite">
+      <span className="mr-2" aria-live="polite" data-total={data.total}>
         {en.fleet.shown(from, from + data.items.length - 1, data.total)}
       </span>
       <IconButton label={en.fleet.first} disabled={page === 1} onClick={() => turn(null, 1)}>

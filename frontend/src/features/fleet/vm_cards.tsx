@@ -2,11 +2,13 @@
 import clsx from 'clsx';
 import type { KeyboardEvent } from 'react';
 import type { Sort } from '@/api/fleet_query';
-import type { Vm } from '@/api/types';
+import type { Sparkline, Vm } from '@/api/types';
 import { en } from '@/text/en';
 import { useAddress } from '@/ui/address';
 import { StateBadge } from '@/ui/state_mark';
 import { Meter } from './meter';
+import type { Selection } from './selection';
+import { TickBox } from './tick_box';
 import { Heartbeat, type Thresholds } from './vm_table';
 import { isSilent, Why } from './why';
 
@@ -20,10 +22,14 @@ const EDGES: Record<Vm['state'], string> = {
 
 export function VmCards({
   vms,
+  selection,
+  lines,
   thresholds,
 }: {
   vms: Vm[];
   sort: Sort;
+  selection: Selection;
+  lines: ReadonlyMap<string, Sparkline>;
   thresholds?: Thresholds | undefined;
 }) {
   return (
@@ -32,13 +38,20 @@ export function VmCards({
       onKeyDown={moveByArrows}
     >
       {vms.map((vm) => (
-        <Card key={vm.id} vm={vm} thresholds={thresholds} />
+        <Card key={vm.id} {...{ vm, selection, thresholds }} line={lines.get(vm.id)} />
       ))}
     </ul>
   );
 }
 
-function Card({ vm, thresholds }: { vm: Vm; thresholds: Thresholds | undefined }) {
+type CardProps = {
+  vm: Vm;
+  selection: Selection;
+  line: Sparkline | undefined;
+  thresholds: Thresholds | undefined;
+};
+
+function Card({ vm, selection, line, thresholds }: CardProps) {
   const { change } = useAddress();
   const silent = isSilent(vm);
   return (
@@ -48,7 +61,8 @@ function Card({ vm, thresholds }: { vm: Vm; thresholds: Thresholds | undefined }
         EDGES[vm.state],
       )}
     >
-      <div className="flex items-baseline justify-between gap-2">
+      <div className="flex items-center gap-2">
+        <TickBox vm={vm} selection={selection} />
         <a
           href={`?vm=${vm.id}`}
           data-row-link
@@ -59,7 +73,7 @@ function Card({ vm, thresholds }: { vm: Vm; thresholds: Thresholds | undefined }
             change({ vm: vm.id });
           }}
           // The whole card is the link's area.
-          className="min-w-0 truncate font-semibold after:absolute after:inset-0"
+          className="min-w-0 flex-1 truncate font-semibold after:absolute after:inset-0"
         >
           {vm.hostname}
         </a>
@@ -82,6 +96,7 @@ function Card({ vm, thresholds }: { vm: Vm; thresholds: Thresholds | undefined }
             threshold={thresholds?.cpuThreshold}
             old={silent}
             label={en.fleet.columns.cpu}
+            line={line?.cpu}
           />
         </dd>
         <dt className="text-soft">{en.fleet.columns.ram}</dt>
@@ -91,6 +106,7 @@ function Card({ vm, thresholds }: { vm: Vm; thresholds: Thresholds | undefined }
             threshold={thresholds?.ramThreshold}
             old={silent}
             label={en.fleet.columns.ram}
+            line={line?.ram}
           />
         </dd>
       </dl>

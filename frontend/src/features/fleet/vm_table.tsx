@@ -5,12 +5,14 @@ import clsx from 'clsx';
 import { ArrowDown, ArrowUp } from 'lucide-react';
 import { type KeyboardEvent, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import type { Sort, SortField } from '@/api/fleet_query';
-import type { Status, Vm } from '@/api/types';
+import type { Sparkline, Status, Vm } from '@/api/types';
 import { en } from '@/text/en';
 import { useAddress } from '@/ui/address';
 import { Ago } from '@/ui/moment';
 import { StateBadge } from '@/ui/state_mark';
 import { Meter } from './meter';
+import type { Selection } from './selection';
+import { TickBox } from './tick_box';
 import { isSilent, Why } from './why';
 
 export type Thresholds = Status['config'];
@@ -21,13 +23,14 @@ type Look = { sort?: SortField; className: string };
 
 /** Widths and what a phone leaves out, by column. */
 const LOOKS: Record<string, Look> = {
+  choose: { className: 'w-10 max-sm:hidden' },
   state: { sort: 'health', className: 'w-32 max-sm:w-10' },
   hostname: { sort: 'hostname', className: 'w-56 max-sm:w-auto' },
   why: { className: 'max-sm:hidden' },
   node: { sort: 'node', className: 'w-32 max-lg:hidden' },
   vmid: { sort: 'vmid', className: 'w-20 max-lg:hidden' },
-  cpu: { sort: 'cpu', className: 'w-32 max-md:hidden' },
-  ram: { sort: 'ram', className: 'w-32 max-md:hidden' },
+  cpu: { sort: 'cpu', className: 'w-44 max-md:hidden' },
+  ram: { sort: 'ram', className: 'w-44 max-md:hidden' },
   disk: { className: 'w-32 max-xl:hidden' },
   heartbeat: { sort: 'lastHeartbeat', className: 'w-32 max-sm:w-24' },
 };
@@ -35,8 +38,18 @@ const LOOKS: Record<string, Look> = {
 const features = tableFeatures({});
 const helper = createColumnHelper<typeof features, Vm>();
 
-function columnsFor(thresholds: Thresholds | undefined, open: (id: string) => void) {
+function columnsFor(
+  thresholds: Thresholds | undefined,
+  selection: Selection,
+  lines: ReadonlyMap<string, Sparkline>,
+  open: (id: string) => void,
+) {
   return helper.columns([
+    helper.display({
+      id: 'choose',
+      header: () => <span className="sr-only">{en.fleet.chooseColumn}</span>,
+      cell: ({ row }) => <TickBox vm={row.original} selection={selection} />,
+    }),
     helper.display({
       id: 'state',
       header: en.fleet.columns.state,
@@ -71,6 +84,7 @@ function columnsFor(thresholds: Thresholds | undefined, open: (id: string) => vo
           threshold={thresholds?.cpuThreshold}
           old={isSilent(row.original)}
           label={en.fleet.columns.cpu}
+          line={lines.get(row.id)?.cpu}
         />
       ),
     }),
@@ -83,6 +97,7 @@ function columnsFor(thresholds: Thresholds | undefined, open: (id: string) => vo
           threshold={thresholds?.ramThreshold}
           old={isSilent(row.original)}
           label={en.fleet.columns.ram}
+          line={lines.get(row.id)?.ram}
         />
       ),
     }),
@@ -108,15 +123,22 @@ function columnsFor(thresholds: Thresholds | undefined, open: (id: string) => vo
 export function VmTable({
   vms,
   sort,
+  selection,
+  lines,
   thresholds,
 }: {
   vms: Vm[];
   sort: Sort;
+  selection: Selection;
+  lines: ReadonlyMap<string, Sparkline>;
   thresholds?: Thresholds | undefined;
 }) {
   const { change } = useAddress();
   const [open] = useState(() => (id: string) => change({ vm: id }));
-  const columns = useMemo(() => columnsFor(thresholds, open), [thresholds, open]);
+  const columns = useMemo(
+    () => columnsFor(thresholds, selection, lines, open),
+    [thresholds, selection, lines, open],
+  );
   const table = useTable({ features, columns, data: vms, getRowId: (vm) => vm.id });
   const { rows } = table.getRowModel();
   const body = useRef<HTMLTableSectionElement>(null);
@@ -182,7 +204,7 @@ function Space({ px }: { px: number }) {
   if (px <= 0) return null;
   return (
     <tr>
-      <td colSpan={9} style={{ height: px, padding: 0 }} />
+      <td colSpan={10} style={{ height: px, padding: 0 }} />
     </tr>
   );
 }

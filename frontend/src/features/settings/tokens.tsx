@@ -10,6 +10,8 @@ import {
   revokeEnrolmentToken,
 } from '@/api/writes';
 import { Refusal, useDoing } from '@/features/actions/action_dialog';
+import { useMay } from '@/features/auth/who';
+import { en } from '@/text/en';
 import { enActions, enSettings as words } from '@/text/en_actions';
 import { Button } from '@/ui/button';
 import { DataTable } from '@/ui/data_table';
@@ -21,6 +23,16 @@ type Revoking = { name: string; lead: string; act: () => Promise<unknown> };
 
 export function Tokens() {
   const [revoking, setRevoking] = useState<Revoking | null>(null);
+  const may = useMay('administrator');
+  if (!may)
+    return (
+      <section className="panel flex flex-col gap-3 p-4">
+        <h2 className="text-base font-semibold">{words.tokens}</h2>
+        <p className="text-soft">
+          {words.tokensHidden} ({en.role.needs(en.role.names.administrator)})
+        </p>
+      </section>
+    );
   return (
     <section className="panel flex flex-col gap-3 p-4">
       <h2 className="text-base font-semibold">{words.tokens}</h2>

@@ -1,6 +1,7 @@
 /** Keeps the map's canvas drawn: when the fleet, the scroll, the size or the theme changes. */
 import { type RefObject, useEffect, useRef, useState } from 'react';
 import { usePreferences } from '@/ui/preferences';
+import { useVouched } from '@/ui/trust';
 import { makePainter, type Scene } from './draw';
 
 type Wanted = Omit<Scene, 'top' | 'height'>;
@@ -12,11 +13,12 @@ export function useCanvas(frame: RefObject<HTMLElement | null>, wanted: Wanted) 
   const canvas = useRef<HTMLCanvasElement>(null);
   const painter = useRef<((scene: Scene) => void) | null>(null);
   const { theme } = usePreferences();
+  const vouched = useVouched();
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another theme is another set of sprites
   useEffect(() => {
     painter.current = canvas.current && makePainter(canvas.current);
-  }, [theme]);
+  }, [theme, vouched]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: drawn anew in another theme
   useEffect(() => {
@@ -45,7 +47,7 @@ export function useCanvas(frame: RefObject<HTMLElement | null>, wanted: Wanted) 
       window.removeEventListener('scroll', soon);
       window.removeEventListener('resize', soon);
     };
-  }, [wanted.fleet, wanted.layout, wanted.matches, wanted.width, theme]);
+  }, [wanted.fleet, wanted.layout, wanted.matches, wanted.width, theme, vouched]);
 
   return canvas;
 }

@@ -1,6 +1,7 @@
 """Answers made without FastAPI: bytes and headers, ready to send."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 from starlette.types import Send
@@ -12,6 +13,12 @@ SAFE_HEADERS: Headers = (
     (b"cache-control", b"no-store"),
 )
 JSON_HEADERS: Headers = ((b"content-type", b"application/json"), *SAFE_HEADERS)
+HEADS = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
+    + b"".join(b"%b: %b\r\n" % header for header in JSON_HEADERS)
+    for status in HTTPStatus
+}
+LENGTH = b"content-length: "
 CLOSE: Headers = ((b"connection", b"close"),)
 
 
@@ -34,6 +41,12 @@ class Answer:
         """Send it whole."""
         await self.start(send)
         await send({"type": "http.response.body", "body": self.body})
+
+    @property
+    def whole(self) -> bytes:
+        """It as HTTP/1.1 has it, head and body, on a connection that is kept."""
+        more = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+        return b"%b%b%d\r\n%b\r\n%b" % (HEADS[self.status], LENGTH, len(self.body), more, self.body)
 
     async def start(self, send: Send) -> None:
         """Send the status and the headers only."""

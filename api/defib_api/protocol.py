@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
@@ -21,14 +22,25 @@ CONNECTION = "defib.connection"
 """The extension of the scope under which a request finds its Connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Connection:
-    """What an answer without an end has to know of its connection."""
+    """What an application has to know of the connection a request came by."""
 
     stopping: asyncio.Event
     """The server stops: come to an end."""
     cut: Callable[[], None]
     """Close it without waiting for what the reader does not take."""
+    write: Callable[[bytes], bool]
+    """Answer with these bytes, head and body, in one piece. False where it cannot be done so, and
+    nothing was written: the connection is to be closed, or somebody reads too slowly."""
+    whole: bool = False
+    """All of the request is there; nothing of it need be waited for."""
+
+
+def connection_of(scope: Scope) -> Connection | None:
+    """Find it; None where something else than this server serves."""
+    found: Connection | None = scope.get("extensions", {}).get(CONNECTION)
+    return found
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -39,6 +51,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._stopping = asyncio.Event()
+        self._in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect the first head."""
@@ -52,10 +65,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_is_there()
 
     def data_received(self, data: bytes) -> None:
-        """Count what came of an unfinished head."""
+        """Count what came of an unfinished head, and give it a deadline.
+
+        A head that came whole needs none, and nearly all of them do.
+        """
         super().data_received(data)
-        if self._head_timer is None:
+        if not self._in_head:
             return
+        if self._head_timer is None and self.parser is not None:
+            self._expect_head()
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self._head_is_there()
@@ -64,26 +82,44 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Expect the next head on a kept connection."""
         super().on_message_begin()
-        extensions: dict[str, Any] = {CONNECTION: Connection(self._stopping, self.transport.abort)}
+        self._connection = Connection(self._stopping, self.transport.abort, self._write_whole)
+        extensions: dict[str, Any] = {CONNECTION: self._connection}
         self.scope["extensions"] = extensions
-        if self._head_timer is None:
-            self._expect_head()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._head_is_there()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """The body is, too."""
+        self._connection.whole = True
+        super().on_message_complete()
+
     def shutdown(self) -> None:
         """Tell an answer that goes on that the server stops."""
         self._stopping.set()
         super().shutdown()
+
+    def _write_whole(self, answer: bytes) -> bool:
+        """What uvicorn's `send` does in two steps, with all of its checks, for most answers."""
+        cycle = self.cycle
+        busy = self.pipeline or self.flow.write_paused
+        if busy or cycle.disconnected or cycle.response_started or not cycle.keep_alive:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(answer)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def _expect_head(self) -> None:
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
 
     def _head_is_there(self) -> None:
+        self._in_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

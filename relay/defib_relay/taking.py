@@ -14,13 +14,11 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from defib_api.answers import Answer, failure, retry_after
-from defib_api.ingest.batch import MOST_BYTES as BATCH_BYTES
 from defib_api.ingest.batch import BatchedReport, Unreadable, decode_batch, whole_batch
 from defib_api.ingest.body import (
-    BATCH_TOO_LARGE,
     JSON_TYPE,
     MOST_BYTES,
-    TOO_LARGE,
+    ONE_BATCH,
     TOO_SLOW,
     ClientGone,
     TooLarge,
@@ -89,9 +87,8 @@ class Taking:
             answer = await self._answer(scope, receive)
         except ClientGone:
             return
-        except TooLarge:
-            too_large = BATCH_TOO_LARGE if scope["path"] == REPORTS else TOO_LARGE
-            await send_and_linger(too_large, receive, send)
+        except TooLarge as too_large:
+            await send_and_linger(too_large.answer, receive, send)
             return
         except TooSlow:
             answer = TOO_SLOW
@@ -110,11 +107,9 @@ class Taking:
             case "GET", "/readyz":
                 return self._readiness()
             case "POST", "/api/health/report":
-                return await self._one(_key_of(scope), await read_body(scope, receive, MOST_BYTES))
+                return await self._one(_key_of(scope), await read_body(scope, receive))
             case "POST", "/api/health/reports":
-                return await self._many(
-                    _key_of(scope), await read_body(scope, receive, BATCH_BYTES)
-                )
+                return await self._many(_key_of(scope), await read_body(scope, receive, ONE_BATCH))
             case _:
                 return NOT_FOUND
 

@@ -182,6 +182,25 @@ async def test_a_head_that_does_not_end_is_cut_off(
         assert await closed(reader)
 
 
+async def test_a_second_head_that_does_not_end_is_cut_off(
+    shared_api: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    async with connected(shared_api) as (reader, writer):
+        writer.write(head(shared_api, len(REPORT)) + REPORT)
+        assert (await answered(reader))[0] == 200
+        writer.write(b"POST /api/health/report HTTP/1.1\r\nHost: api\r\n")
+        assert await closed(reader)
+
+
+async def test_an_old_client_is_answered_and_its_connection_closed(shared_api: RunningApi) -> None:
+    async with connected(shared_api) as (reader, writer):
+        writer.write(head(shared_api, len(REPORT)).replace(b"HTTP/1.1", b"HTTP/1.0") + REPORT)
+        status, top, _ = await answered(reader)
+        assert (status, b"connection: close" in top) == (200, True)
+        assert await closed(reader)
+
+
 async def test_a_connection_that_says_nothing_is_closed(
     shared_api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,7 +118,9 @@ class Stored:
             smbios_uuid=None,
             agent_version=None,
         )
-        return await registry.find_or_create(self.connection, replace(said, **changes))
+        return await registry.find_or_create(
+            self.connection, msgspec.structs.replace(said, **changes)
+        )
 
     async def reporting_vm(self, **changes: Any) -> int:
         """A managed VM that has just reported, and did often enough before to be armed."""

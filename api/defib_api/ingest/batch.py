@@ -15,7 +15,6 @@ from defib_api.ingest.explain import BODY, FieldError, explain
 from defib_api.ingest.report import Malformed, Report, is_consistent
 
 MOST_REPORTS = 1000
-MOST_BYTES = 1024 * 1024
 MOST_AGE = 604_800
 
 Age = Annotated[float, Meta(ge=0, le=MOST_AGE)]

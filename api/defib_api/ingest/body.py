@@ -1,12 +1,15 @@
 """Reads a report's bytes: bounded in size and time while they come in."""
 
 import asyncio
+from dataclasses import dataclass
 
 from starlette.types import Message, Receive, Scope, Send
 
 from defib_api.answers import CLOSE, Answer, failure
+from defib_api.protocol import connection_of
 
 MOST_BYTES = 16 * 1024
+MOST_BATCH_BYTES = 1024 * 1024
 DEADLINE_SECONDS = 10.0
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 16 * 1024 * 1024
@@ -18,20 +21,36 @@ class ClientGone(Exception):
 
 
 class TooLarge(Exception):
-    """The body is longer than a report can be."""
+    """The body is longer than it can be; `answer` says so to the sender."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 class TooSlow(Exception):
     """The body did not come within the deadline."""
 
 
-TOO_LARGE = failure(
-    413,
-    f"the body is larger than {MOST_BYTES} bytes; one report is a few hundred",
-    headers=CLOSE,
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long a body may be, and what its sender is told when it is longer."""
+
+    most: int
+    answer: Answer
+
+
+ONE_REPORT = Limit(
+    MOST_BYTES,
+    failure(
+        413,
+        f"the body is larger than {MOST_BYTES} bytes; one report is a few hundred",
+        headers=CLOSE,
+    ),
 )
-BATCH_TOO_LARGE = failure(
-    413, "the body is larger than 1 MiB; send fewer reports at once", headers=CLOSE
+ONE_BATCH = Limit(
+    MOST_BATCH_BYTES,
+    failure(413, "the body is larger than 1 MiB; send fewer reports at once", headers=CLOSE),
 )
 TOO_SLOW = failure(
     408, f"the body did not come within {DEADLINE_SECONDS:.0f} s; send it again", headers=CLOSE
@@ -44,13 +63,16 @@ def is_json(content_type: bytes) -> bool:
     return kind == JSON_TYPE and all(one in UTF_8 for one in parameters if one)
 
 
-async def read_body(scope: Scope, receive: Receive, most: int = MOST_BYTES) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: Limit = ONE_REPORT) -> bytes:
     """Read the whole body; raise TooLarge, TooSlow or ClientGone."""
-    if _declared_length(scope) > most:
-        raise TooLarge
+    if _declared_length(scope) > limit.most:
+        raise TooLarge(limit.answer)
+    connection = connection_of(scope)
+    if connection is not None and connection.whole:
+        return await _read(receive, limit)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return await _read(receive, most)
+            return await _read(receive, limit)
     except TimeoutError as error:
         raise TooSlow from error
 
@@ -75,7 +97,7 @@ async def send_and_linger(answer: Answer, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _read(receive: Receive, most: int) -> bytes:
+async def _read(receive: Receive, limit: Limit) -> bytes:
     chunks: list[bytes] = []
     length = 0
     while True:
@@ -84,8 +106,8 @@ async def _read(receive: Receive, most: int) -> bytes:
             raise ClientGone
         chunk: bytes = message.get("body", b"")
         length += len(chunk)
-        if length > most:
-            raise TooLarge
+        if length > limit.most:
+            raise TooLarge(limit.answer)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

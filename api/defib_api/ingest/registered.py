@@ -7,8 +7,8 @@ a time. This module keeps no health and no figures.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.store import agent_tokens, registry
@@ -46,8 +46,7 @@ class SlowWay:
         self._places.release()
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A VM's row, and what the last report said of who it is."""
 
     vm_id: int

@@ -11,13 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from defib_api.answers import Answer
 from defib_api.ingest import answers
 from defib_api.ingest.backlog import Outcome
-from defib_api.ingest.batch import MOST_BYTES as BATCH_BYTES
 from defib_api.ingest.batches import Batches, Sender
 from defib_api.ingest.belonging import Refused, identity_of
 from defib_api.ingest.body import (
-    BATCH_TOO_LARGE,
     JSON_TYPE,
-    TOO_LARGE,
+    ONE_BATCH,
     ClientGone,
     TooLarge,
     is_json,
@@ -34,11 +32,13 @@ from defib_api.ingest.report import Malformed, decode
 from defib_api.ingest.samples import heartbeat_of
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
+from defib_api.protocol import connection_of
 from defib_core.store.tokens import KnownToken, TokenKind
 
 PATH, BATCH_PATH = "/api/health/report", "/api/health/reports"
 KEY_HEADER, RELAY_HEADER = b"x-api-key", b"x-relay-token"
 HUNG_UP = 0
+STORED = 200
 FORBIDDEN = 403
 
 
@@ -74,30 +74,32 @@ class IngestFirst:
         """Answer one request."""
         path = scope["path"] if scope["type"] == "http" and scope["method"] == "POST" else None
         if path == PATH:
-            status = await self._serve(self._single(scope, receive), TOO_LARGE, receive, send)
+            status = await self._serve(self._single(scope, receive), scope, receive, send)
             self._counts.answered[status] += 1
         elif path == BATCH_PATH:
-            status = await self._serve(self._batch(scope, receive), BATCH_TOO_LARGE, receive, send)
+            status = await self._serve(self._batch(scope, receive), scope, receive, send)
             self._counts.batches[status] += 1
         else:
             await self._app(scope, receive, send)
 
     async def _serve(
-        self, work: Coroutine[Any, Any, Answer], too_large: Answer, receive: Receive, send: Send
+        self, work: Coroutine[Any, Any, Answer], scope: Scope, receive: Receive, send: Send
     ) -> int:
         """Answer with what the work comes to; return the status."""
         try:
             answer = await work
         except ClientGone:
             return HUNG_UP
-        except TooLarge:
-            await send_and_linger(too_large, receive, send)
-            return too_large.status
+        except TooLarge as too_large:
+            await send_and_linger(too_large.answer, receive, send)
+            return too_large.answer.status
         except Refused as refused:
             answer = refused.answer
         except Exception as error:  # noqa: BLE001 - the outermost edge; all of it is answered
             answer = answers.answer_to(error)
-        await answer.send(send)
+        connection = connection_of(scope)
+        if connection is None or answer.status != STORED or not connection.write(answer.whole):
+            await answer.send(send)
         return answer.status
 
     async def _single(self, scope: Scope, receive: Receive) -> Answer:
@@ -113,7 +115,7 @@ class IngestFirst:
             if relay is None:
                 raise Refused(answers.NOT_A_RELAY)
             sender = Sender(None, relay)
-        return await self._batches.take(sender, await read_body(scope, receive, BATCH_BYTES))
+        return await self._batches.take(sender, await read_body(scope, receive, ONE_BATCH))
 
     async def _judge(self, token: KnownToken, body: bytes) -> Answer:
         """Take a report; one that is refused or shed is a sign of life all the same."""

@@ -1,16 +1,17 @@
 """Finds or creates the VM a report speaks of, and keeps what reports say of who it is."""
 
-from dataclasses import dataclass
-
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.system_config import SystemConfigSpec
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedIdentity:
-    """Who a report says it is from. `cluster_id` comes from the key, never from the report."""
+class ReportedIdentity(msgspec.Struct, frozen=True, gc=False):
+    """Who a report says it is from. `cluster_id` comes from the key, never from the report.
+
+    The API holds one for each VM of the fleet, and the garbage collector need not look at them.
+    """
 
     cluster_id: int
     vmid: int

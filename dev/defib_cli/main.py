@@ -46,6 +46,10 @@ PERSON = "defib_cli.person_commands"
 
 COMMANDS = {
     "explain": Group("defib_cli.explain_command", None, "Say why a VM is, or is not, being reset."),
+    "coverage": Group(
+        "defib_cli.coverage_command", None, "Say what nobody watches, and nobody would reset."
+    ),
+    "doctor": Group("defib_cli.doctor_command", None, "Look at everything that Defib needs."),
     "pause": Group(PERSON, None, "Keep a VM from being reset by itself."),
     "unpause": Group(PERSON, None, "End a VM's pause."),
     "reset": Group(PERSON, None, "Reset a VM now."),

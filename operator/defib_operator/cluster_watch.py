@@ -20,12 +20,15 @@ from defib_core.config.conditions import (
     ConditionType,
     ReadyReason,
     merge_condition,
+    settle,
 )
 from defib_core.config.resources import PROXMOX_CLUSTER
 from defib_core.store import clusters as store
+from defib_core.store import inventory
 from defib_core.store.clock import database_now
 from defib_core.store.clusters import Cluster, Placed, Seen
 from defib_operator.clusters import Clients, Unconnected, View, view
+from defib_operator.covering import guests_of
 from defib_operator.kube import Kubernetes, KubernetesError
 from defib_operator.leadership import Leadership
 from defib_operator.looks import Finding, Looker, Wanted
@@ -38,6 +41,7 @@ from defib_operator.proxmox import (
     ProxmoxForbidden,
     ProxmoxUnauthorized,
     ProxmoxUnreachable,
+    TokenRights,
 )
 from defib_operator.status import rfc3339
 
@@ -67,7 +71,7 @@ class ClusterWatch:
     leadership: Leadership
     looker: Looker
     _kept: dict[int, _Kept] = field(default_factory=dict)
-    _rights: dict[int, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
+    _rights: dict[int, tuple[float, TokenRights | None]] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by whoever knows that a cluster has changed: it is looked at without delay."""
     _said: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -147,28 +151,32 @@ class ClusterWatch:
         if cluster.uid is None and cluster.spec is None:
             return
         seen = await self._view(cluster)
-        missing = await self._missing_rights(seen)
+        rights = await self._rights_of(seen)
+        missing = () if rights is None else rights.missing
         async with self.engine.begin() as connection:
             now = await database_now(connection)
             await store.saw(connection, cluster.id, _seen(seen, missing), now)
             if seen.inventory is not None:
                 await store.place(connection, cluster.id, _placed(seen), now)
+                guests = guests_of(seen.inventory, rights)
+                await inventory.keep(connection, cluster.id, guests, now)
         await self._pin(seen)
         await self._say(seen, missing, now)
 
-    async def _missing_rights(self, seen: View) -> tuple[str, ...]:
-        """What the token lacks; asked now and then, as it seldom changes."""
-        at, missing = self._rights.get(seen.cluster.id, (float("-inf"), ()))
+    async def _rights_of(self, seen: View) -> TokenRights | None:
+        """What the token may do; asked now and then, as it seldom changes. None: not known."""
+        at, rights = self._rights.get(seen.cluster.id, (float("-inf"), None))
         if seen.client is None or seen.inventory is None:
             self._rights.pop(seen.cluster.id, None)  # it may come back with another token
-            return ()
-        if missing or asyncio.get_running_loop().time() - at > RIGHTS_EVERY.total_seconds():
+            return None
+        lacks = rights is not None and rights.missing
+        if lacks or asyncio.get_running_loop().time() - at > RIGHTS_EVERY.total_seconds():
             try:
-                missing = (await seen.client.token_rights()).missing
+                rights = await seen.client.token_rights()
             except ProxmoxError as error:
                 log.warning("rights_not_read", cluster=seen.cluster.name, error=str(error))
-            self._rights[seen.cluster.id] = (asyncio.get_running_loop().time(), missing)
-        return missing
+            self._rights[seen.cluster.id] = (asyncio.get_running_loop().time(), rights)
+        return rights
 
     async def _pin(self, seen: View) -> None:
         """Learn the SMBIOS UUID of VMs that were never looked at, a few at a time."""
@@ -270,9 +278,8 @@ def _status(
     existing: Sequence[Mapping[str, Any]],
     now: datetime,
 ) -> dict[str, Any]:
-    conditions: list[dict[str, Any]] = [dict(one) for one in existing]
-    for condition in (_ready(seen, missing, now), _reachable(seen, missing, now)):
-        conditions = merge_condition(conditions, condition)
+    conditions = settle(existing, _ready(seen, missing, now))
+    conditions = merge_condition(conditions, _reachable(seen, missing, now))
     inventory = seen.inventory
     status: dict[str, Any] = {
         "observedGeneration": seen.cluster.generation,

@@ -20,7 +20,7 @@ from defib_core.config.conditions import (
     ConditionStatus,
     ConditionType,
     ReadyReason,
-    merge_condition,
+    settle,
 )
 from defib_core.config.proxmox_cluster import parse_proxmox_cluster
 from defib_core.config.resources import (
@@ -275,7 +275,7 @@ class Intake:
         existing = (body.get("status") or {}).get("conditions", [])
         status = {
             "observedGeneration": generation,
-            "conditions": merge_condition(existing, ready),
+            "conditions": settle(existing, ready),
             **(extra or {}),
         }
         await self._write(resource, body, status)

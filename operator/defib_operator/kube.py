@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ SECRET_SECONDS = 3
 FIELD_MANAGER = "defib-operator"
 WORDS_MAX = 500
 MERGE_PATCH = "application/merge-patch+json"
-BAD_REQUEST, FORBIDDEN, NOT_FOUND, CONFLICT, UNPROCESSABLE = 400, 403, 404, 409, 422
+OK, BAD_REQUEST, FORBIDDEN, NOT_FOUND, CONFLICT, UNPROCESSABLE = 200, 400, 403, 404, 409, 422
 
 Object = Mapping[str, Any]
 
@@ -77,11 +78,29 @@ async def _configuration(kubeconfig: Path | None) -> client.Configuration:
     return settings
 
 
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource; `name` where it is held for one object alone."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str | None = None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        part = f"/{self.subresource}" if self.subresource else ""
+        group = f".{self.group}" if self.group else ""
+        return f"{self.verb} {self.resource}{part}{group}" + (f" {self.name}" if self.name else "")
+
+
 class Kubernetes:
     """What Defib asks of the Kubernetes API."""
 
     def __init__(self, api: client.ApiClient, settings: client.Configuration) -> None:
+        self._api = api
         self._settings = settings
+        self._version = client.VersionApi(api)
         self._objects = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
         self._events = client.EventsV1Api(api)
@@ -127,8 +146,23 @@ class Kubernetes:
 
         The watch itself does not say so: whoever keeps it goes on trying.
         """
+        if not await self.may(Right("watch", GROUP, resource.plural), namespace):
+            raise KubernetesError(
+                f"watch {resource.plural}",
+                FORBIDDEN,
+                f'we cannot watch resource "{resource.plural}" in API group "{GROUP}":'
+                " its Role lacks the verb",
+            )
+
+    async def may(self, right: Right, namespace: str | None) -> bool:
+        """Ask whether we hold a right: in a namespace, or in all where it is None."""
         attributes = client.V1ResourceAttributes(
-            group=GROUP, resource=resource.plural, verb="watch", namespace=namespace
+            group=right.group,
+            resource=right.resource,
+            subresource=right.subresource,
+            verb=right.verb,
+            name=right.name,
+            namespace=namespace,
         )
         review = await self._call(
             "ask for our rights",
@@ -138,13 +172,34 @@ class Kubernetes:
             ),
             _request_timeout=PROBE_SECONDS,
         )
-        if not review.status.allowed:
-            raise KubernetesError(
-                f"watch {resource.plural}",
-                FORBIDDEN,
-                f'we cannot watch resource "{resource.plural}" in API group "{GROUP}":'
-                " its Role lacks the verb",
-            )
+        return bool(review.status.allowed)
+
+    async def version(self) -> str:
+        """Say which Kubernetes answers."""
+        found = await self._call(
+            "ask for the version", self._version.get_code, _request_timeout=PROBE_SECONDS
+        )
+        return str(found.git_version)
+
+    async def fields_of_specs(self) -> Mapping[str, frozenset[str]]:
+        """Say which fields the installed definitions know in the spec of each kind.
+
+        Whoever is signed in may ask this; reading the definitions themselves takes a right.
+        """
+        what = f"read the definitions of {GROUP}/{VERSION}"
+        asked = await self._api.param_serialize(
+            "GET",
+            f"/openapi/v3/apis/{GROUP}/{VERSION}",
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        told = await self._call(what, self._api.call_api, *asked, _request_timeout=PROBE_SECONDS)
+        text = await self._call(what, told.read)
+        if told.status == NOT_FOUND:
+            raise KubernetesNotFound(what, NOT_FOUND, "the API server does not know them")
+        if told.status != OK:
+            raise KubernetesError(what, told.status, f"{told.status} {told.reason}")
+        return _fields_of_specs(json.loads(text))
 
     def _list(
         self,
@@ -263,3 +318,14 @@ def _words_of(error: ApiException) -> str:
     except (ValueError, TypeError, KeyError):
         words = error.body
     return str(words)[:WORDS_MAX]
+
+
+def _fields_of_specs(document: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+    """Read an OpenAPI document of our group: the fields of `spec`, by kind."""
+    found = {}
+    for schema in document.get("components", {}).get("schemas", {}).values():
+        spec = schema.get("properties", {}).get("spec", {})
+        for named in schema.get("x-kubernetes-group-version-kind", []):
+            if named.get("group") == GROUP and spec:
+                found[named["kind"]] = frozenset(spec.get("properties", {}))
+    return found

@@ -12,6 +12,7 @@ from defib_core.config.conditions import (
     ReadyReason,
     RemediationReason,
     merge_condition,
+    settle,
 )
 from defib_core.domain.reasons import HoldReason, TransitionReason
 from defib_core.domain.states import State
@@ -36,8 +37,8 @@ OF_THE_GUEST = (
 
 def status_of(one: VmStatus, existing: Sequence[Mapping[str, Any]], now: datetime) -> Shape:
     """Build the whole status; `existing` are the conditions the object has now."""
-    conditions: list[Shape] = [dict(condition) for condition in existing]
-    for condition in (ready(one, now), healthy(one, now), remediation(one, now)):
+    conditions = settle(existing, ready(one, now))
+    for condition in (healthy(one, now), remediation(one, now)):
         conditions = merge_condition(conditions, condition)
     return {
         "observedGeneration": one.generation,
@@ -59,9 +60,9 @@ def refused_status(
 ) -> Shape:
     """Build the status of an object that stands for no VM: nothing is said of any guest."""
     unknown, elsewhere = ConditionStatus.UNKNOWN, "Ready says why"
-    conditions: list[Shape] = [dict(condition) for condition in existing]
+    refused = Condition(ConditionType.READY, NO, str(why[0]), why[1], now, generation)
+    conditions = settle(existing, refused)
     for kind, word, (reason, message) in (
-        (ConditionType.READY, NO, why),
         (ConditionType.HEALTHY, unknown, (HealthyReason.NOT_MONITORED, elsewhere)),
         (ConditionType.REMEDIATION_ALLOWED, NO, (why[0], elsewhere)),
     ):

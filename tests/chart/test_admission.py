@@ -58,6 +58,8 @@ EVERYTHING: Mapping[str, Any] = {
         "rules": {"enabled": True, "runbooks": "https://runbooks.example.com"},
         "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Defib"}},
     },
+    "rbac.people": True,
+    "admissionPolicy.enabled": True,
     "ingress.enabled": True,
     "ingress.className": "public",
     "ingress.tlsSecret": "certificate",

@@ -192,7 +192,7 @@ def test_status_cannot_be_changed_through_the_object(kind: str, objects: Objects
 
     objects.patch(kind, "one", {"status": {"conditions": [CONDITION]}})
 
-    assert "status" not in objects.get(kind, "one")
+    assert objects.get(kind, "one")["status"] == {"observedGeneration": -1}
 
 
 @pytest.mark.parametrize("kind", LEAST)
@@ -310,7 +310,7 @@ def test_get_dpc_shows_whether_the_cluster_answers(objects: Objects) -> None:
     assert row.split()[:5] == ["default", "True", "true", "9.1.2", "true"]
     assert "Connected" in wide_row
     assert all(endpoint in wide_row for endpoint in endpoints)
-    assert objects.get("dpc", "default")["status"] == status
+    assert objects.get("dpc", "default")["status"] == {"observedGeneration": -1, **status}
 
 
 def test_a_vm_is_found_by_its_vmid_and_cluster(objects: Objects) -> None:

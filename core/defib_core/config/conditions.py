@@ -4,7 +4,7 @@ Pure: the operator decides what is true and writes the result; the time is an ar
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,10 @@ class ConditionType(StrEnum):
 
     READY = "Ready"
     """The spec is accepted and in force. Says nothing of the guest: GitOps tools wait for it."""
+    RECONCILING = "Reconciling"
+    """Not Ready yet, and may become so without a change of this object. Only there while True."""
+    STALLED = "Stalled"
+    """Not Ready, and stays so until somebody changes something. Only there while True."""
     HEALTHY = "Healthy"
     """VirtualMachine: it reports and is below its thresholds."""
     REMEDIATION_ALLOWED = "RemediationAllowed"
@@ -51,6 +55,18 @@ class ReadyReason(StrEnum):
     """ProxmoxCluster: 401, the token is wrong, expired or revoked."""
     TOKEN_LACKS_RIGHTS = "TokenLacksRights"  # noqa: S105 - a reason, not a token
     """ProxmoxCluster: reachable, but `status.tokenMissing` names what it may not do."""
+
+
+STALLS = frozenset(
+    {
+        ReadyReason.INVALID_SPEC,
+        ReadyReason.CONFLICT,
+        ReadyReason.NOT_QEMU,
+        ReadyReason.TOKEN_REFUSED,
+        ReadyReason.TOKEN_LACKS_RIGHTS,
+    }
+)
+"""Reasons for which waiting does not help; with all others it may."""
 
 
 class HealthyReason(StrEnum):
@@ -120,6 +136,19 @@ def merge_condition(
             merged.append(_keep_transition_time(old, fresh))
             placed = True
     return merged if placed else [*merged, fresh]
+
+
+def settle(existing: Iterable[Mapping[str, Any]], ready: Condition) -> list[dict[str, Any]]:
+    """Put Ready in, and beside it Reconciling or Stalled as kstatus has them: only while True."""
+    stalled, reconciling = ConditionType.STALLED, ConditionType.RECONCILING
+    told: ConditionType | None = None
+    if ready.status is not ConditionStatus.TRUE:
+        told = stalled if ready.reason in STALLS else reconciling
+    kept = [one for one in existing if one.get("type") not in {stalled, reconciling} - {told}]
+    merged = merge_condition(kept, ready)
+    if told is None:
+        return merged
+    return merge_condition(merged, replace(ready, type=told, status=ConditionStatus.TRUE))
 
 
 def _keep_transition_time(old: Mapping[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:

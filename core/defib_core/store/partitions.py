@@ -101,10 +101,11 @@ async def _present(connection: AsyncConnection, kind: Partitioned) -> dict[str, 
         {"table": kind.table},
     )
     names = [row.relname for row in rows if not row.relname.endswith("_default")]
-    return {name: _start_of(kind.table, name) for name in names}
+    return {name: start_of(kind.table, name) for name in names}
 
 
-def _start_of(table: str, name: str) -> datetime:
+def start_of(table: str, name: str) -> datetime:
+    """Read a partition's start from its name."""
     stamp = name.removeprefix(table + "_")
     return datetime.strptime(stamp, "%Y%m%d_%H").replace(tzinfo=UTC)
 

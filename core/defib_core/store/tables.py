@@ -77,6 +77,7 @@ proxmox_cluster = Table(
     Column("token_missing", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("message", Text),
     Column("checked_at", Moment),
+    Column("inventory_at", Moment),
     UniqueConstraint("namespace", "name"),
     comment="Mirror of ProxmoxCluster. The one named default exists without a custom resource.",
 )
@@ -586,4 +587,4 @@ operator_health = Table(
     comment="When the operator last swept and last heard from the Kubernetes API.",
 )
 
-from defib_core.store import tables_identity  # noqa: E402, F401 - adds its tables
+from defib_core.store import tables_identity, tables_inventory  # noqa: E402, F401 - add theirs

@@ -273,6 +273,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is not covered
+         * @description VMs in Proxmox without an agent, agents without a VM, and VMs that would not be reset.
+         *
+         *     As of when the operator last read each cluster's list: `clusters` says when that was.
+         */
+        get: operations["getCoverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/vms": {
         parameters: {
             query?: never;
@@ -886,6 +908,25 @@ export interface components {
             lastHeartbeat: string | null;
         };
         /**
+         * AgentlessVm
+         * @description A VM in Proxmox that has never reported.
+         */
+        AgentlessVm: {
+            /** Cluster */
+            cluster: string;
+            /** Node */
+            node: string;
+            /** Vmid */
+            vmid: string;
+            /** Name */
+            name: string | null;
+            /**
+             * State
+             * @description `running`, `stopped` or `unknown`, as Proxmox lists it.
+             */
+            state: string;
+        };
+        /**
          * Attempts
          * @description What is left of its attempts, and when the next may be.
          */
@@ -1308,6 +1349,43 @@ export interface components {
             unknown: number;
             /** Resetfailed */
             resetFailed: number;
+        };
+        /**
+         * Coverage
+         * @description What is not covered. Each list has at most 1,000; `counts` are of all.
+         */
+        Coverage: {
+            /**
+             * Takenat
+             * Format: date-time
+             */
+            takenAt: string;
+            /** Agentless */
+            agentless: components["schemas"]["AgentlessVm"][];
+            /** Unknownagents */
+            unknownAgents: components["schemas"]["UnknownAgent"][];
+            /** Notresettable */
+            notResettable: components["schemas"]["NotResettableVm"][];
+            /** Clusters */
+            clusters: components["schemas"]["InventoryRead"][];
+            counts: components["schemas"]["CoverageCounts"];
+        };
+        /**
+         * CoverageCounts
+         * @description How many there are, also where more than 1,000 are not listed.
+         */
+        CoverageCounts: {
+            /** Agentless */
+            agentless: number;
+            /** Unknownagents */
+            unknownAgents: number;
+            /** Notresettable */
+            notResettable: number;
+            /**
+             * Inventory
+             * @description So many VMs and containers Proxmox lists.
+             */
+            inventory: number;
         };
         /**
          * Decision
@@ -1853,6 +1931,19 @@ export interface components {
             errors: components["schemas"]["FieldFailure"][];
         };
         /**
+         * InventoryRead
+         * @description A Proxmox cluster, and when its list of VMs was last read.
+         */
+        InventoryRead: {
+            /** Cluster */
+            cluster: string;
+            /**
+             * Readat
+             * @description null: never, so that nothing is known of it.
+             */
+            readAt: string | null;
+        };
+        /**
          * Label
          * @description A label in use, and its values.
          */
@@ -2029,6 +2120,27 @@ export interface components {
             unknown: number;
             /** Resetfailed */
             resetFailed: number;
+        };
+        /**
+         * NotResettableVm
+         * @description A VM that would not be reset if it died now.
+         */
+        NotResettableVm: {
+            /** Vmid */
+            vmId: string;
+            /** Hostname */
+            hostname: string;
+            /** Cluster */
+            cluster: string;
+            /** Node */
+            node: string | null;
+            /**
+             * Reason
+             * @description The word that holds and conditions use for it, or `DryRun`.
+             */
+            reason: string;
+            /** Message */
+            message: string;
         };
         /**
          * OfTheRelay
@@ -2525,6 +2637,29 @@ export interface components {
              * @description FirstHeartbeat, HeartbeatMissing, ...: see the glossary.
              */
             reason: string;
+        };
+        /**
+         * UnknownAgent
+         * @description A machine that reports, and that Proxmox does not list.
+         */
+        UnknownAgent: {
+            /**
+             * Vmid
+             * @description null: it reports by a UUID that nobody has found.
+             */
+            vmId: string | null;
+            /** Hostname */
+            hostname: string;
+            /** Cluster */
+            cluster: string;
+            /** Vmid */
+            vmid: string | null;
+            /** Reason */
+            reason: string;
+            /** Message */
+            message: string;
+            /** Lastheartbeat */
+            lastHeartbeat: string | null;
         };
         /**
          * Verdict
@@ -4210,6 +4345,119 @@ export interface operations {
                      *     ]
                      */
                     "application/json": components["schemas"]["Config"][];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getCoverage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "takenAt": "2024-01-01T12:00:00Z",
+                     *       "agentless": [
+                     *         {
+                     *           "cluster": "default",
+                     *           "node": "pve-node-1",
+                     *           "vmid": "140",
+                     *           "name": "build-07",
+                     *           "state": "running"
+                     *         }
+                     *       ],
+                     *       "unknownAgents": [
+                     *         {
+                     *           "vmId": "vm_123",
+                     *           "hostname": "old-mail",
+                     *           "cluster": "default",
+                     *           "vmid": "177",
+                     *           "reason": "VMNotFound",
+                     *           "message": "Proxmox lists no VM 177: it is gone, the agent's vmid is wrong, or the token lacks VM.Audit on /vms/177",
+                     *           "lastHeartbeat": "2024-01-01T11:59:40Z"
+                     *         }
+                     *       ],
+                     *       "notResettable": [
+                     *         {
+                     *           "vmId": "vm_124",
+                     *           "hostname": "web-server-02",
+                     *           "cluster": "default",
+                     *           "node": "pve-node-1",
+                     *           "reason": "ProxmoxForbidden",
+                     *           "message": "the token may not reset it: grant VM.PowerMgmt on /vms/101"
+                     *         }
+                     *       ],
+                     *       "clusters": [
+                     *         {
+                     *           "cluster": "default",
+                     *           "readAt": "2024-01-01T11:59:55Z"
+                     *         }
+                     *       ],
+                     *       "counts": {
+                     *         "agentless": 1,
+                     *         "unknownAgents": 1,
+                     *         "notResettable": 1,
+                     *         "inventory": 42
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Coverage"];
                 };
             };
             /** @description No valid key or token. */

@@ -6,7 +6,7 @@ One object at a time: the watch and the listing speak of the same objects, and m
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +33,9 @@ from defib_core.config.system_config import SystemConfigSpec, parse_system_confi
 from defib_core.config.virtual_machine import VirtualMachineSpec, parse_virtual_machine
 from defib_core.store import mirror
 from defib_core.store.clock import database_now
-from defib_core.store.mirror import Conflict, Displaced, ObjectKey
+from defib_core.store.failures import is_away
+from defib_core.store.mirror import Conflict, Displaced, ObjectKey, VmObject
+from defib_core.store.mirror_many import mirror_ordinary
 from defib_operator.bodies import (
     Body,
     Mark,
@@ -44,9 +46,9 @@ from defib_operator.bodies import (
     version_of,
     vm_object,
 )
-from defib_operator.kube import Kubernetes, KubernetesError, KubernetesNotFound
+from defib_operator.kube import PAGE, Kubernetes, KubernetesError, KubernetesNotFound
 from defib_operator.status import refused_status
-from defib_operator.wishes import take_wishes
+from defib_operator.wishes import asked_in, take_wishes
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +59,16 @@ class _Taken:
 
     version: int
     mark: Mark
+
+
+def _ordinary(body: Body) -> VmObject | None:
+    """Read a VirtualMachine that has neither faults nor wishes; None for all others."""
+    if is_being_deleted(body) or any(asked_in(body["metadata"].get("annotations") or {})):
+        return None
+    try:
+        return vm_object(key_of(body), parse_virtual_machine(body["spec"]), body)
+    except InvalidSpec:
+        return None
 
 
 @dataclass(slots=True)
@@ -78,6 +90,8 @@ class Intake:
     """Younger objects of a VM that another stands for: uid to namespace and name."""
     _allowed: dict[tuple[str, str], int] = field(default_factory=dict)
     """By namespace and name of a SystemConfig: the shortest stale timeout (ms) it lets VMs have."""
+    _missed: dict[str, int] = field(default_factory=dict)
+    """Heard of and not taken, as too much came at once: uid to version."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def wants_listing(self) -> None:
@@ -90,6 +104,82 @@ class Intake:
         self._taken.clear()
         self._gone.clear()
         self._refused.clear()
+        self._missed.clear()
+
+    def end_listing(self) -> None:
+        """What was missed meanwhile, and the listing has not brought, needs another one."""
+        while self._missed:
+            uid, version = self._missed.popitem()  # another thread may be adding
+            taken = self._taken.get(uid)
+            if uid not in self._gone and (taken is None or taken.version < version):
+                self.wants_listing()
+
+    def miss(self, body: Body) -> None:
+        """An object was heard of and is not taken now."""
+        self._missed[body["metadata"]["uid"]] = version_of(body)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits for a listing."""
+        return self.listing_wanted or bool(self._missed)
+
+    def knows(self, body: Body) -> bool:
+        """Say whether nothing that matters differs from what was taken. Any thread may ask."""
+        taken = self._taken.get(body["metadata"]["uid"])
+        return taken is not None and taken.mark == mark_of(body)
+
+    async def take_many(self, bodies: Sequence[Body]) -> None:
+        """Put many VirtualMachines in force: the ordinary ones together, the others one by one.
+
+        A fault of ours in one must not keep all others out.
+        """
+        async with self._turn:
+            news = [body for body in bodies if self._is_news(body)]
+            done: frozenset[str] = frozenset()
+            try:
+                done = await self._take_ordinary(news)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                log.exception("objects_taken_one_by_one", objects=len(news))
+            for body in news:
+                if body["metadata"]["uid"] not in done:
+                    await self._take_guarded(body)
+                self._taken[body["metadata"]["uid"]] = _Taken(version_of(body), mark_of(body))
+
+    def _is_news(self, body: Body) -> bool:
+        uid, version, mark = body["metadata"]["uid"], version_of(body), mark_of(body)
+        before = self._taken.get(uid)
+        if uid in self._gone or (before is not None and before.version > version):
+            return False
+        if before is None or before.mark != mark:
+            return True
+        self._taken[uid] = _Taken(version, before.mark)
+        return False
+
+    async def _take_ordinary(self, bodies: Sequence[Body]) -> frozenset[str]:
+        """Mirror those that need no more than that; return the uids of what is done."""
+        given = [one for one in map(_ordinary, bodies) if one is not None]
+        if not given:
+            return frozenset()
+        async with self.engine.begin() as connection:
+            now = await database_now(connection)
+            many = await mirror_ordinary(connection, given, now)
+        for uid in many.put | many.same:
+            self._refused.pop(uid, None)
+        if many.put:
+            log.info("mirrored_many", vms=len(many.put))
+        return many.put | many.same
+
+    async def _take_guarded(self, body: Body) -> None:
+        try:
+            await self._put_in_force(VIRTUAL_MACHINE, body)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception(
+                "object_not_taken", kind=VIRTUAL_MACHINE.kind, name=body["metadata"]["name"]
+            )
 
     async def take(self, resource: Resource, body: Body) -> None:
         """Put one object in force, or say in its status why it cannot be."""
@@ -123,7 +213,7 @@ class Intake:
             self._gone.add(uid)
             self._taken.pop(uid, None)
             if resource is VIRTUAL_MACHINE:
-                await self._tombstone(uid)
+                await self._tombstone([uid])
             elif resource is SYSTEM_CONFIG:
                 async with self.engine.begin() as connection:
                     await mirror.forget_config(connection, uid)
@@ -133,10 +223,24 @@ class Intake:
                 self.clusters_changed.set()
             log.info("object_deleted", kind=resource.kind, uid=uid)
 
-    async def _tombstone(self, uid: str) -> None:
-        self._refused.pop(uid, None)
+    async def drop_many(self, resource: Resource, uids: Sequence[str]) -> None:
+        """Take out many objects that a listing did not find."""
+        if resource is not VIRTUAL_MACHINE:
+            for uid in uids:
+                await self.drop_uid(resource, uid)
+            return
+        for part in (uids[at : at + PAGE] for at in range(0, len(uids), PAGE)):
+            async with self._turn:
+                self._gone.update(part)
+                await self._tombstone(part)
+            log.info("objects_deleted", kind=resource.kind, objects=len(part))
+
+    async def _tombstone(self, uids: Sequence[str]) -> None:
+        for uid in uids:
+            self._taken.pop(uid, None)
+            self._refused.pop(uid, None)
         async with self.engine.begin() as connection:
-            left = await mirror.tombstone(connection, [uid], await database_now(connection))
+            left = await mirror.tombstone(connection, uids, await database_now(connection))
         if left:
             await self._take_again(list(self._refused.values()))
 
@@ -157,7 +261,7 @@ class Intake:
 
     async def _bury(self, body: Body) -> None:
         """Somebody deleted it, and somebody's finalizer keeps it for a while."""
-        await self._tombstone(body["metadata"]["uid"])
+        await self._tombstone([body["metadata"]["uid"]])
         message = "it is being deleted: reports are stored, nothing is reset"
         await self._refuse(body, ReadyReason.TOMBSTONED, message)
 

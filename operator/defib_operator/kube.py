@@ -5,7 +5,7 @@ Reads a kubeconfig that it was given, or the pod's service account; never the us
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,15 +122,16 @@ class Kubernetes:
             token=token or None,
         )
 
-    async def list_page(self, resource: Resource, namespace: str | None) -> AsyncIterator[Object]:
-        """List all objects of a kind, page by page."""
+    async def list_pages(
+        self, resource: Resource, namespace: str | None
+    ) -> AsyncIterator[Sequence[Object]]:
+        """List all objects of a kind; never more than one page of them is held."""
         token: str | None = None
         while True:
             page = await self._call(
                 f"list {resource.plural}", self._list, resource, namespace, token
             )
-            for item in page["items"]:
-                yield item
+            yield page["items"]
             token = page["metadata"].get("continue")
             if not token:
                 return

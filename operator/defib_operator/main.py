@@ -138,6 +138,7 @@ def _loops(parts: _Parts) -> list[Loop]:
     return [
         Loop("lease", parts.leadership.keep),
         Loop("kopf", parts.watching.watch),
+        Loop("intake", parts.watching.take_in),
         Loop("listen", parts.watching.listen),
         Loop("sweep", parts.sweeping.run),
         Loop("pipeline", parts.pipeline.run),

@@ -77,15 +77,17 @@ class Projector:
             one, error = failures[0]
             log.warning("status_not_written", vm=one.vm_id, vms=len(failures), error=str(error))
         self._is_failing = bool(failed)
+        done = [
+            (one, result)
+            for one, result in written
+            if result is not None and not isinstance(result, KubernetesError)
+        ]
         async with self._engine.begin() as connection:
             await projection.settle(connection, queued, failed)
-            for one, result in written:
-                if result is not None and not isinstance(result, KubernetesError):
-                    await projection.wrote(connection, one, result, now)
-        for one, result in written:
-            if result is not None and not isinstance(result, KubernetesError):
-                for event in events_of(one, one.written or {}, result):
-                    await self._events.post(one, event, now)
+            await projection.wrote(connection, done, now)
+        for one, result in done:
+            for event in events_of(one, one.written or {}, result):
+                await self._events.post(one, event, now)
         return len(failed)
 
 

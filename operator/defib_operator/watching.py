@@ -27,6 +27,7 @@ from defib_core.config.resources import (
 from defib_core.store import mirror
 from defib_core.store.failures import DATABASE_ERRORS, explain, is_away
 from defib_operator.bodies import Body
+from defib_operator.inbox import Inbox, Letter, in_order
 from defib_operator.intake import Intake
 from defib_operator.kopf_thread import run_kopf
 from defib_operator.kube import Kubernetes, KubernetesError
@@ -81,6 +82,7 @@ class Watching:
         self._leadership = leadership
         self._hearing = hearing
         self._namespace = namespace
+        self._inbox = Inbox()
         self._listed_as: int | None = None
         self._listed_at = 0.0
         self._is_heard = True
@@ -126,10 +128,39 @@ class Watching:
     def _handler(self, resource: Resource, home: asyncio.AbstractEventLoop) -> Callable[..., Any]:
         async def on_event(event: kopf.RawEvent, **_: object) -> None:
             gone = event["type"] == "DELETED"
+            if resource is VIRTUAL_MACHINE:
+                self._leave(event["object"], gone=gone)
+                return
             heard = self._hear(resource, event["object"], gone=gone)
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(heard, home))
 
         return on_event
+
+    def _leave(self, body: Body, *, gone: bool) -> None:
+        """Leave a VirtualMachine in the inbox; called in kopf's thread, which must not wait."""
+        self._hearing.note()
+        if not self._leadership.leads or (not gone and self._intake.knows(body)):
+            return
+        if not self._inbox.put(Letter(body, gone)):
+            self._intake.miss(body)
+
+    async def take_in(self) -> None:
+        """Take in what kopf's thread leaves, for as long as this runs."""
+        while True:
+            letters = await self._inbox.take()
+            if not self._leadership.leads:
+                continue
+            try:
+                for part in in_order(letters):
+                    if isinstance(part, Letter):
+                        await self._intake.drop(VIRTUAL_MACHINE, part.body)
+                    else:
+                        await self._intake.take_many(part)
+            except DATABASE_ERRORS as error:
+                self._intake.wants_listing()
+                log.warning(
+                    "events_wait_for_listing", kind=VIRTUAL_MACHINE.kind, error=explain(error)
+                )
 
     async def _hear(self, resource: Resource, body: Body, *, gone: bool) -> None:
         """Take one event in. What cannot be taken now is found by the next listing."""
@@ -188,7 +219,7 @@ class Watching:
         since = asyncio.get_running_loop().time() - self._listed_at
         overdue = since > FULL_LISTING_EVERY.total_seconds()
         new_leader = self._listed_as != self._leadership.epoch
-        return new_leader or overdue or self._intake.listing_wanted
+        return new_leader or overdue or self._intake.is_behind
 
     async def _list(self) -> bool:
         try:
@@ -212,8 +243,8 @@ class Watching:
             }
         listed = {resource: await self._take_all(resource) for resource in LIST_ORDER}
         for resource in LIST_ORDER:
-            for uid in known[resource] - listed[resource]:
-                await self._intake.drop_uid(resource, uid)
+            await self._intake.drop_many(resource, sorted(known[resource] - listed[resource]))
+        self._intake.end_listing()
         self._listed_as, self._listed_at = epoch, clock.time()
         log.info(
             "listed_everything",
@@ -222,12 +253,16 @@ class Watching:
         )
 
     async def _take_all(self, resource: Resource) -> set[str]:
-        """Take in all objects of a kind; return their uids."""
+        """Take in all objects of a kind, a page at a time; return their uids."""
         present: set[str] = set()
-        async for body in self._kubernetes.list_page(resource, self._namespace):
+        async for page in self._kubernetes.list_pages(resource, self._namespace):
             self._hearing.note()
-            present.add(body["metadata"]["uid"])
-            await self._take_one(resource, body)
+            present.update(body["metadata"]["uid"] for body in page)
+            if resource is VIRTUAL_MACHINE:
+                await self._intake.take_many(page)
+                continue
+            for body in page:
+                await self._take_one(resource, body)
         return present
 
     async def _take_one(self, resource: Resource, body: Body) -> None:

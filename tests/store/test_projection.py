@@ -181,9 +181,8 @@ async def test_the_open_hold_is_told_and_one_that_ended_is_not(stored: Stored) -
 
 async def test_what_was_written_belongs_to_the_object_it_was_written_to(stored: Stored) -> None:
     vm_id = await stored.vm(100, name="web", uid="first")
-    await projection.wrote(
-        stored.connection, await status(stored, vm_id), {"health": "healthy"}, stored.now
-    )
+    written = [(await status(stored, vm_id), {"health": "healthy"})]
+    await projection.wrote(stored.connection, written, stored.now)
     assert (await status(stored, vm_id)).written == {"health": "healthy"}
     await stored.vm(100, name="web", uid="second")
     assert (await status(stored, vm_id)).written is None

@@ -111,18 +111,9 @@ UPDATE vm SET uid = NULL, namespace = NULL, name = NULL, spec_hostname = NULL,
 WHERE namespace = :namespace AND name = :name
   AND NOT (cluster_id = :cluster_id AND vmid = :vmid)
 """)
-UPSERT = text("""
-INSERT INTO vm (cluster_id, vmid, hostname, spec_hostname, registered_by, namespace, name, uid,
-    generation, object_created_at, config_id, proxmox_name, stale_timeout_override,
-    cpu_threshold_override, ram_threshold_override, remediation_enabled, steps,
-    max_attempts_override, paused_reason, paused_until, labels, managed_at, rejected,
-    rejected_message)
-VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), :hostname, 'manifest',
-    :namespace, :name, :uid, :generation, :created_at, :config_id, :proxmox_name, :stale_timeout,
-    :cpu_threshold, :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,
-    :paused_until, :labels, :now, :rejected, :rejected_message)
+ON_CONFLICT = """
 ON CONFLICT (cluster_id, vmid) DO UPDATE SET
-    hostname = coalesce(CAST(:hostname AS text), vm.reported_hostname, :name),
+    hostname = coalesce(excluded.spec_hostname, vm.reported_hostname, excluded.name),
     spec_hostname = excluded.spec_hostname,
     namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
     generation = excluded.generation, object_created_at = excluded.object_created_at,
@@ -139,6 +130,18 @@ ON CONFLICT (cluster_id, vmid) DO UPDATE SET
     rejected = CASE WHEN vm.rejected = 'NotQemu' THEN vm.rejected ELSE excluded.rejected END,
     rejected_message = CASE WHEN vm.rejected = 'NotQemu' THEN vm.rejected_message
                             ELSE excluded.rejected_message END
+"""
+UPSERT = text(f"""
+INSERT INTO vm (cluster_id, vmid, hostname, spec_hostname, registered_by, namespace, name, uid,
+    generation, object_created_at, config_id, proxmox_name, stale_timeout_override,
+    cpu_threshold_override, ram_threshold_override, remediation_enabled, steps,
+    max_attempts_override, paused_reason, paused_until, labels, managed_at, rejected,
+    rejected_message)
+VALUES (:cluster_id, :vmid, coalesce(CAST(:hostname AS text), :name), :hostname, 'manifest',
+    :namespace, :name, :uid, :generation, :created_at, :config_id, :proxmox_name, :stale_timeout,
+    :cpu_threshold, :ram_threshold, :enabled, CAST(:steps AS text[]), :max_attempts, :paused_reason,
+    :paused_until, :labels, :now, :rejected, :rejected_message)
+{ON_CONFLICT}
 RETURNING id
 """).bindparams(bindparam("labels", type_=JSONB))
 BEFORE = text(f"""
@@ -148,14 +151,15 @@ SELECT v.paused_reason, v.paused_until,
     OR {LEAVES_ONE} AS let_go
 FROM vm v WHERE v.cluster_id = :cluster_id AND v.vmid = :vmid
 """).bindparams(bindparam("labels", type_=JSONB))
-ENSURE_STATE = text("""
+ENSURE = """
 INSERT INTO vm_state (vm_id, config_id, stale_timeout, cpu_threshold, ram_threshold, max_attempts,
                       clock_floor, state_since)
 SELECT e.vm_id, e.config_id, e.stale_timeout, e.cpu_threshold, e.ram_threshold, e.max_attempts,
        :now, :now
-FROM vm_effective e WHERE e.vm_id = :vm_id
+FROM vm_effective e WHERE {which}
 ON CONFLICT (vm_id) DO NOTHING
-""")
+"""
+ENSURE_STATE = text(ENSURE.format(which="e.vm_id = :vm_id"))
 REFRESH = """
 WITH e AS (
     SELECT e.* FROM vm_state s JOIN vm_effective e ON e.vm_id = s.vm_id
@@ -217,8 +221,8 @@ async def mirror_vm(
     connection: AsyncConnection, given: VmObject, now: datetime
 ) -> Mirrored | Conflict | Displaced:
     """Put one VirtualMachine in force, unless an older object stands for the same VM."""
-    ids = await _ids(connection, given)
-    place = {"cluster_id": ids["cluster_id"], "vmid": given.vmid}
+    ids = await find_place(connection, given.key.namespace, given.cluster, given.config)
+    place = {"cluster_id": ids.cluster_id, "vmid": given.vmid}
     await connection.execute(LOCK_STATE, place)
     owner = (await connection.execute(OWNER, place)).one_or_none()
     younger = None
@@ -239,26 +243,32 @@ def _is_another(owner: Row[Any], key: ObjectKey) -> bool:
     return (owner.namespace, owner.name) != (key.namespace, key.name)
 
 
-async def _ids(connection: AsyncConnection, given: VmObject) -> dict[str, Any]:
-    names = {
-        "namespace": given.key.namespace,
-        "cluster": given.cluster,
-        "config": given.config,
-    }
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The rows that a VirtualMachine's references name, made where they are missing."""
+
+    cluster_id: int
+    config_id: int
+    config_missing: bool
+
+
+async def find_place(
+    connection: AsyncConnection, namespace: str, cluster: str, config: str
+) -> Place:
+    """Find, or make, the cluster and the SystemConfig that objects of a namespace refer to."""
+    names = {"namespace": namespace, "cluster": cluster, "config": config}
     default_spec = SystemConfigSpec().model_dump_json(by_alias=True)
     await connection.execute(PLACE, {**names, "default_spec": default_spec})
-    return dict((await connection.execute(IDS, names)).one()._mapping)
+    return Place(**(await connection.execute(IDS, names)).one()._mapping)
 
 
-async def _put(
-    connection: AsyncConnection, given: VmObject, ids: Mapping[str, Any], now: datetime
-) -> int:
+async def _put(connection: AsyncConnection, given: VmObject, ids: Place, now: datetime) -> int:
     key = given.key
-    place = {"cluster_id": ids["cluster_id"], "vmid": given.vmid, "now": now}
-    columns = {**_columns(given), "config_id": ids["config_id"]}
+    place = {"cluster_id": ids.cluster_id, "vmid": given.vmid, "now": now}
+    columns = {**_columns(given), "config_id": ids.config_id}
     before = (await connection.execute(BEFORE, {**place, **columns})).one_or_none()
     await connection.execute(RELEASE_NAME, {**place, "namespace": key.namespace, "name": key.name})
-    missing = ids["config_missing"]
+    missing = ids.config_missing
     written = await connection.execute(
         UPSERT,
         {

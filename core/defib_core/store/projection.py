@@ -78,7 +78,11 @@ class Queued:
     row_ids: tuple[int, ...]
 
 
-NEXT = text("SELECT id, vm_id FROM status_outbox ORDER BY id LIMIT :limit")
+# All rows of these VMs, however often they were queued: what is read after this says it all.
+NEXT = text("""
+SELECT q.id, q.vm_id FROM status_outbox q
+WHERE q.vm_id IN (SELECT vm_id FROM status_outbox ORDER BY id LIMIT :limit)
+""")
 SETTLE = text("DELETE FROM status_outbox WHERE id = ANY (CAST(:row_ids AS bigint[]))")
 AGAIN = text("INSERT INTO status_outbox (vm_id) SELECT unnest(CAST(:vm_ids AS bigint[]))")
 STATUSES = text("""
@@ -115,10 +119,14 @@ WHERE c.uid IS NOT NULL GROUP BY c.id
 """)
 
 WROTE = text("""
-INSERT INTO vm_projection (vm_id, uid, status, written_at) VALUES (:vm_id, :uid, :status, :now)
+INSERT INTO vm_projection (vm_id, uid, status, written_at)
+SELECT w.vm_id, w.uid, w.status, :now
+FROM jsonb_to_recordset(:written) AS w(vm_id bigint, uid text, status jsonb)
+JOIN vm v ON v.id = w.vm_id
+ORDER BY w.vm_id
 ON CONFLICT (vm_id) DO UPDATE SET
     uid = excluded.uid, status = excluded.status, written_at = excluded.written_at
-""").bindparams(bindparam("status", type_=JSONB))
+""").bindparams(bindparam("written", type_=JSONB))
 
 UNREGISTERED = text("""
 SELECT v.id AS vm_id, v.vmid, v.hostname, c.name AS cluster, c.namespace
@@ -178,11 +186,15 @@ async def statuses(connection: AsyncConnection, vm_ids: frozenset[int]) -> Seque
 
 
 async def wrote(
-    connection: AsyncConnection, one: VmStatus, status: Mapping[str, Any], now: datetime
+    connection: AsyncConnection,
+    written: Sequence[tuple[VmStatus, Mapping[str, Any]]],
+    now: datetime,
 ) -> None:
     """Keep what was written, so that the next write changes only what is new."""
-    bound = {"vm_id": one.vm_id, "uid": one.uid, "status": status, "now": now}
-    await connection.execute(WROTE, bound)
+    if not written:
+        return
+    rows = [{"vm_id": one.vm_id, "uid": one.uid, "status": dict(status)} for one, status in written]
+    await connection.execute(WROTE, {"written": rows, "now": now})
 
 
 def _status(row: Row[Any]) -> VmStatus:

@@ -6,7 +6,7 @@ The listing finds what the watch missed while away, above all deletions.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from defib_core.config.resources import (
 from defib_core.store import mirror
 from defib_core.store.failures import DATABASE_ERRORS, explain, is_away
 from defib_operator.bodies import Body
-from defib_operator.inbox import Inbox, Letter, in_order
+from defib_operator.inbox import Inbox, Letter
 from defib_operator.intake import Intake
 from defib_operator.kopf_thread import run_kopf
 from defib_operator.kube import Kubernetes, KubernetesError
@@ -139,28 +139,43 @@ class Watching:
     def _leave(self, body: Body, *, gone: bool) -> None:
         """Leave a VirtualMachine in the inbox; called in kopf's thread, which must not wait."""
         self._hearing.note()
-        if not self._leadership.leads or (not gone and self._intake.knows(body)):
+        letter = Letter(body, gone)
+        if not self._leadership.leads or self._is_known(letter):
             return
-        if not self._inbox.put(Letter(body, gone)):
+        if not self._inbox.put(letter):
             self._intake.miss(body)
+
+    def _is_known(self, letter: Letter) -> bool:
+        """Most of what comes is the echo of our own statuses."""
+        return (
+            not letter.gone
+            and not self._inbox.holds(letter.uid)
+            and self._intake.knows(letter.body)
+        )
 
     async def take_in(self) -> None:
         """Take in what kopf's thread leaves, for as long as this runs."""
         while True:
             letters = await self._inbox.take()
-            if not self._leadership.leads:
-                continue
             try:
-                for part in in_order(letters):
-                    if isinstance(part, Letter):
-                        await self._intake.drop(VIRTUAL_MACHINE, part.body)
-                    else:
-                        await self._intake.take_many(part)
-            except DATABASE_ERRORS as error:
+                await self._take_letters(letters)
+            except Exception:
                 self._intake.wants_listing()
-                log.warning(
-                    "events_wait_for_listing", kind=VIRTUAL_MACHINE.kind, error=explain(error)
-                )
+                raise
+            finally:
+                self._inbox.done()
+
+    async def _take_letters(self, letters: Sequence[Letter]) -> None:
+        if not self._leadership.leads:
+            return
+        try:
+            for letter in letters:
+                if letter.gone:
+                    await self._intake.drop(VIRTUAL_MACHINE, letter.body)
+            await self._intake.take_many([one.body for one in letters if not one.gone])
+        except DATABASE_ERRORS as error:
+            self._intake.wants_listing()
+            log.warning("events_wait_for_listing", kind=VIRTUAL_MACHINE.kind, error=explain(error))
 
     async def _hear(self, resource: Resource, body: Body, *, gone: bool) -> None:
         """Take one event in. What cannot be taken now is found by the next listing."""

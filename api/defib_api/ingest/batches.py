@@ -24,7 +24,7 @@ from defib_api.ingest.batch import (
     envelope_of,
     whole_batch,
 )
-from defib_api.ingest.belonging import Refused, identity_of
+from defib_api.ingest.belonging import Refused, identity_of, row_at_once
 from defib_api.ingest.counts import Counts
 from defib_api.ingest.flood import Flood, TooOften
 from defib_api.ingest.freshness import Freshness
@@ -61,8 +61,8 @@ class _Sorted:
 
     relay_id: int | None
     fresh: list[tuple[int, Heartbeat]] = field(default_factory=list)
-    said: dict[int, ReportedIdentity] = field(default_factory=dict)
-    """Who the fresh ones are from."""
+    tokens: dict[int, KnownToken] = field(default_factory=dict)
+    """Under whose keys the fresh ones came."""
     late: list[Heartbeat] = field(default_factory=list)
     rejected: dict[int, tuple[int, str]] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class Batches:
         tokens = await self._tokens_of(batch, sender)
         found = await self._sort(batch, tokens, sender.relay)
         try:
-            await self._store_fresh(found)
+            await self._store_fresh(batch, found)
         except (BacklogFull, *FAILURES):
             self._note_unheard(batch, found)
             raise
@@ -138,7 +138,7 @@ class Batches:
     ) -> _Sorted:
         """Find the VM of each report, and say which way it goes. Nothing is stored yet."""
         found = _Sorted(None if relay is None else relay.id)
-        new: list[tuple[int, BatchedReport, ReportedIdentity]] = []
+        new: list[tuple[int, BatchedReport, KnownToken, ReportedIdentity]] = []
         unbound: dict[int, int] = {}
         for index, report in enumerate(batch.reports):
             if isinstance(report, Unreadable):
@@ -146,6 +146,10 @@ class Batches:
                 continue
             try:
                 token = self._token_of(report, tokens, relay)
+                vm_id = row_at_once(self._known, token, report)
+                if vm_id is not None:
+                    self._put(found, index, report, token, vm_id)
+                    continue
                 said = await identity_of(self._known, token, report)
             except Refused as refused:
                 found.reject(index, refused.answer)
@@ -154,14 +158,14 @@ class Batches:
                 unbound[index] = token.bound.token_id
             vm_id = self._known.known_id_of(said)
             if vm_id is None:
-                new.append((index, report, said))
+                new.append((index, report, token, said))
             else:
-                self._put(found, index, report, said, vm_id)
+                self._put(found, index, report, token, vm_id)
                 if index in unbound:
                     await self._known.bind(unbound[index], vm_id)
-        ids = await asyncio.gather(*(self._known.register(said) for _, _, said in new))
-        for (index, report, said), vm_id in zip(new, ids, strict=True):
-            self._put(found, index, report, said, vm_id)
+        ids = await asyncio.gather(*(self._known.register(said) for *_, said in new))
+        for (index, report, token, _), vm_id in zip(new, ids, strict=True):
+            self._put(found, index, report, token, vm_id)
             if index in unbound:
                 await self._known.bind(unbound[index], vm_id)
         self._note_signs_of_life(batch, tokens, found)
@@ -180,7 +184,7 @@ class Batches:
         return token
 
     def _put(
-        self, found: _Sorted, index: int, report: BatchedReport, said: ReportedIdentity, vm_id: int
+        self, found: _Sorted, index: int, report: BatchedReport, token: KnownToken, vm_id: int
     ) -> None:
         age = report.age_seconds
         is_late = self._freshness.is_late(age)
@@ -195,7 +199,7 @@ class Batches:
             found.late.append(heartbeat)
         else:
             found.fresh.append((index, heartbeat))
-            found.said[index] = said
+            found.tokens[index] = token
 
     def _note_signs_of_life(
         self, batch: Batch, tokens: Mapping[str | None, KnownToken | None], found: _Sorted
@@ -220,16 +224,20 @@ class Batches:
 
     def _note_unheard(self, batch: Batch, found: _Sorted) -> None:
         """Whoever's fresh report was shed is alive, though it is not known to be stored."""
-        for index, said in found.said.items():
+        for index, token in found.tokens.items():
+            assert token.cluster_id is not None
             raw = msgspec.json.encode(batch.reports[index])
-            self._rejections.note(said.cluster_id, raw, BY_STATUS[UNAVAILABLE])
+            self._rejections.note(token.cluster_id, raw, BY_STATUS[UNAVAILABLE])
 
-    async def _store_fresh(self, found: _Sorted) -> None:
+    async def _store_fresh(self, batch: Batch, found: _Sorted) -> None:
         outcomes = await self._writer.store_together([beat for _, beat in found.fresh])
         for (index, beat), outcome in zip(found.fresh, outcomes, strict=True):
             if outcome is Outcome.MISSING:
                 # Somebody removed the VM since this process learnt of it.
-                vm_id = await self._known.register(found.said[index])
+                report = batch.reports[index]
+                assert isinstance(report, BatchedReport)
+                said = await identity_of(self._known, found.tokens[index], report)
+                vm_id = await self._known.register(said)
                 again = msgspec.structs.replace(beat, vm_id=vm_id)
                 outcome = (await self._writer.store_together([again]))[0]  # noqa: PLW2901
             match outcome:

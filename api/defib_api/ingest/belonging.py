@@ -22,6 +22,27 @@ class Refused(Exception):
         self.answer = answer
 
 
+def row_at_once(known: Registered, token: KnownToken, report: Report) -> int | None:
+    """Find the row of a report that says nothing new, as nearly all do; None: the long way."""
+    assert token.cluster_id is not None
+    bound, uuid, node = token.bound, uuid_of(report), report.node or None
+    vmid = None if report.vmid is None else int(report.vmid)
+    if bound is not None:
+        if bound.vmid is None or contradiction(bound, vmid, uuid) is not None:
+            return None
+        vmid, uuid, node = bound.vmid, uuid or bound.smbios_uuid, node or bound.node
+    if vmid is None:
+        return None
+    return known.row_of(
+        token.cluster_id,
+        vmid,
+        hostname=report.hostname,
+        node=node,
+        smbios_uuid=uuid,
+        agent_version=report.agent_version,
+    )
+
+
 async def identity_of(known: Registered, token: KnownToken, report: Report) -> ReportedIdentity:
     """Say which VM a report is from; raise Refused."""
     assert token.cluster_id is not None

@@ -12,7 +12,7 @@ from defib_api.answers import Answer
 from defib_api.ingest import answers
 from defib_api.ingest.backlog import Outcome
 from defib_api.ingest.batches import Batches, Sender
-from defib_api.ingest.belonging import Refused, identity_of
+from defib_api.ingest.belonging import Refused, identity_of, row_at_once
 from defib_api.ingest.body import (
     JSON_TYPE,
     ONE_BATCH,
@@ -28,7 +28,7 @@ from defib_api.ingest.flood import Flood, TooOften
 from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
 from defib_api.ingest.relays import Relays
-from defib_api.ingest.report import Malformed, decode
+from defib_api.ingest.report import Malformed, Report, decode
 from defib_api.ingest.samples import heartbeat_of
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
@@ -160,17 +160,24 @@ class IngestFirst:
             return answers.invalid(explain(body))
         if token.bound is None and not self._shared_keys:
             raise Refused(answers.SHARED_OFF)
-        said = await identity_of(self._known, token, report)
-        vm_id = await self._known.vm_id_of(said)
-        if token.bound is not None and token.bound.vmid is None:
-            await self._known.bind(token.bound.token_id, vm_id)
+        vm_id = row_at_once(self._known, token, report)
+        if vm_id is None:
+            vm_id = await self._row_of(token, report)
         self._admit(vm_id)
         outcome = await self._writer.store(heartbeat_of(vm_id, report))
         if outcome is Outcome.MISSING:
             # Somebody removed the VM since this process learnt of it.
+            said = await identity_of(self._known, token, report)
             vm_id = await self._known.register(said)
             outcome = await self._writer.store(heartbeat_of(vm_id, report))
         return answers.answer_of(outcome, report.hostname)
+
+    async def _row_of(self, token: KnownToken, report: Report) -> int:
+        """Find or create the VM, and keep whose the token is."""
+        vm_id = await self._known.vm_id_of(await identity_of(self._known, token, report))
+        if token.bound is not None and token.bound.vmid is None:
+            await self._known.bind(token.bound.token_id, vm_id)
+        return vm_id
 
     def _admit(self, vm_id: int) -> None:
         try:

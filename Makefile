@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV_VERSION := $(shell sed -n 's/^tools = \["uv==\(.*\)"\]/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status page test check format bench
+.PHONY: help setup up down status page test check format bench bench-quick
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,3 +45,6 @@ format: setup ## Format the code
 
 bench: setup ## Measure: rates and times, as ratios within one run
 	@$(BIN)/defib dev bench
+
+bench-quick: setup ## The same with less of everything, in under five minutes
+	@$(BIN)/defib dev bench --quick

@@ -115,6 +115,15 @@ async def test_an_idle_connection_that_the_server_closes_costs_nothing(server: S
     assert tally.unanswered == 0
 
 
+async def test_an_answer_that_says_less_than_all_is_stored_is_no_success(server: Scripted) -> None:
+    short = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnot"
+    server.script = lambda number: (0.0, short if number == 1 else ANSWER)
+    wanted = Aim(server.port, REQUESTS, wires=1, answer=2)
+    tally = await OpenLoop(wanted, rate=50, warm_up=0, seconds=0.2).run()
+    assert (tally.ok, tally.partial) == (9, 1)
+    assert tally.faults() == "1 answered 200 for a part only"
+
+
 async def test_another_status_than_200_is_no_success(server: Scripted) -> None:
     server.script = lambda number: (0.0, BUSY if number % 2 else ANSWER)
     tally = await OpenLoop(aim(server), rate=50, warm_up=0, seconds=0.2).run()

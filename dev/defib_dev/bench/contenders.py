@@ -21,10 +21,18 @@ class Loaded:
 
     tally: Tally
     usage: Usage
+    reports: int = 1
+    """In each request."""
+
+    @property
+    def rate(self) -> float:
+        """Reports a second."""
+        return self.tally.rate * self.reports
 
     def cost(self, process: str) -> float:
         """Microseconds of CPU a report."""
-        return self.usage.by_process[process] * _MICROSECONDS / max(self.tally.ok, 1)
+        stored = max(self.tally.ok * self.reports, 1)
+        return self.usage.by_process[process] * _MICROSECONDS / stored
 
     @property
     def others_percent(self) -> float:
@@ -45,6 +53,10 @@ class Contender:
     """All answers with status 200 so far, by the request's number."""
     turn: int = 0
     """Where the next load goes on, so that all VMs report alike."""
+    reports: int = 1
+    """In each request."""
+    answer: int | None = None
+    """How many bytes an answer has that says that all of them are stored; None: any."""
 
     def closed(self, bench: Bench, plan: LoadPlan) -> Loaded:
         """Load it as fast as it answers."""
@@ -64,12 +76,12 @@ class Contender:
         return self._run(bench, loop)
 
     def _aim(self, wires: int) -> Aim:
-        return Aim(self.port, self.requests, wires, self.turn)
+        return Aim(self.port, self.requests, wires, self.turn, self.answer)
 
     def _run(self, bench: Bench, loop: Load) -> Loaded:
         meter = Meter({**self.pids, GENERATOR: os.getpid()})
         tally = bench.run(loop.run())
-        loaded = Loaded(tally, meter.used())
+        loaded = Loaded(tally, meter.used(), self.reports)
         self.acknowledged += tally.acknowledged
         self.turn += tally.ok
         faults = tally.faults()

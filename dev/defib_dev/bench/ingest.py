@@ -3,7 +3,7 @@
 Three servers take the same bytes in the same run: a bare uvicorn, the naive application, and Defib.
 """
 
-from defib_dev.bench import arena, fleet, saturation, schedule, storing
+from defib_dev.bench import arena, batches, saturation, schedule, storing
 from defib_dev.bench.arena import DEFIB, NAIVE, TITLES, Arena
 from defib_dev.bench.bench import Bench
 from defib_dev.bench.figures import Section, Target
@@ -25,6 +25,7 @@ def measure(bench: Bench) -> Section | None:
         most = saturation.measure(bench, opened, section)
         schedule.measure(bench, opened, most, section)
         schedule.burst(bench, opened, section)
+        batches.measure(bench, opened, section)
         for name in (NAIVE, DEFIB):
             _is_all_there(bench, opened, name, section)
         _without_http(bench, opened, section)
@@ -33,11 +34,8 @@ def measure(bench: Bench) -> Section | None:
 
 def _is_all_there(bench: Bench, opened: Arena, name: str, section: Section) -> None:
     """Count what was acknowledged in all loads against what is stored, VM by VM."""
-    acknowledged = opened.contenders[name].acknowledged
-    gone = missing(
-        opened.databases[name].url,
-        {fleet.vmid_of(opened.numbers[index]): count for index, count in acknowledged.items()},
-    )
+    acknowledged = opened.acknowledged(name)
+    gone = missing(opened.databases[name].url, acknowledged)
     what = f"{TITLES[name]}: acknowledged reports missing"
     bench.fault(f"{what}: {gone}" if gone else None)
     target = NONE if name == DEFIB else None

@@ -34,6 +34,8 @@ class Aim:
     requests: Sequence[bytes]
     wires: int
     first: int = 0
+    answer: int | None = None
+    """How many bytes an answer has that says that all went well; None: any with status 200."""
 
 
 class Load(ABC):
@@ -87,7 +89,9 @@ class Load(ABC):
     def answered(self, wire: Wire, status: int) -> None:
         """Count an answer, and go on."""
         now = perf_counter()
-        if status == OK:
+        if status == OK and self._aim.answer not in {None, wire.length}:
+            self.tally.partial += 1
+        elif status == OK:
             self.tally.acknowledged[wire.index] += 1
             self._record(wire, now)
         else:

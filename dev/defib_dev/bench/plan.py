@@ -32,6 +32,10 @@ class IngestPlan:
     burst_seconds: float = 3.0
     burst_drain: float = 60.0
     burst_wires: int = 1000
+    batch: int = 100
+    """Reports a request, as relays send them."""
+    batch_wires: int = 16
+    """Relays that send at once."""
     statement_seconds: float = 3.0
     copied_rows: int = 200_000
 
@@ -102,7 +106,7 @@ POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
 
 FULL = Plan(
     mode="full",
-    seconds=14.5 * 60,
+    seconds=40 * 60,
     ingest=IngestPlan(LoadPlan(3, wires=256, warm_up=2, closed=6, opened=10), vms=100_000),
     sweep=SweepPlan(sizes=(10_000, 100_000, 1_000_000), repeats=5),
     reads=ReadsPlan(LoadPlan(3, wires=8, warm_up=0.5, closed=1.5, opened=2), sizes=(1_000, 10_000)),

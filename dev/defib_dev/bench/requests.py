@@ -6,10 +6,14 @@ one is what it is nearly always: no change of state.
 
 import json
 import random
+from collections.abc import Sequence
 
+from defib_core.store.tokens import digest
 from defib_dev.bench import fleet
 
-REPORT_PATH = "/api/health/report"
+REPORT_PATH, BATCH_PATH = "/api/health/report", "/api/health/reports"
+RELAYED_AGE = 1.0
+"""How old a report is that comes through a relay, in seconds: it forwards once a second."""
 SHUFFLED_BY = 20_261_124
 """Reports come in no order; the same one in every run."""
 
@@ -23,10 +27,27 @@ def shuffled(vms: int) -> list[int]:
 
 def report(number: int, key: str) -> bytes:
     """The report of the VM of that number."""
-    body = json.dumps(body_of(number), separators=(",", ":")).encode()
+    return _post(REPORT_PATH, f"X-API-Key: {key}", body_of(number))
+
+
+def batch(numbers: Sequence[int], token: str, key: str) -> bytes:
+    """The reports of VMs as a relay forwards them, each under the key that its agent has."""
+    beside = {"ageSeconds": RELAYED_AGE, "keyDigest": digest(key).hex()}
+    reports = [body_of(number) | beside for number in numbers]
+    return _post(BATCH_PATH, f"X-Relay-Token: {token}", {"reports": reports})
+
+
+def batch_answer(reports: int) -> bytes:
+    """What is answered to a batch all of which was stored."""
+    said = {"success": True, "accepted": reports, "rejected": []}
+    return json.dumps(said, separators=(",", ":")).encode()
+
+
+def _post(path: str, key_header: str, content: object) -> bytes:
+    body = json.dumps(content, separators=(",", ":")).encode()
     head = (
-        f"POST {REPORT_PATH} HTTP/1.1\r\nHost: defib\r\nUser-Agent: defib-bench\r\n"
-        f"Accept: */*\r\nContent-Type: application/json\r\nX-API-Key: {key}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: defib\r\nUser-Agent: defib-bench\r\n"
+        f"Accept: */*\r\nContent-Type: application/json\r\n{key_header}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

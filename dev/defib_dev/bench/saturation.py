@@ -67,7 +67,8 @@ def _add_rates(section: Section, found: Saturation) -> None:
             f"defib.against_{name}",
             f"Defib against {TITLES[name]}",
             TIMES,
-            [ours / theirs for ours, theirs in pairs],
+            # One that answers nothing in the time counts as answering once a second.
+            [ours / max(theirs, 1.0) for ours, theirs in pairs],
             reference=f"{name}.rate",
             target=target,
         )

@@ -17,7 +17,7 @@ import psycopg
 import redis
 from psycopg import sql
 
-from defib_core.store import registry, tokens
+from defib_core.store import registry, relays, tokens
 from defib_core.store.engine import make_engine
 from defib_core.store.migrate import upgrade
 from defib_core.store.tokens import TokenKind
@@ -59,6 +59,7 @@ class Keys:
 
     agent: str
     admin: str
+    relay: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class Servers:
             "DEFIB_API_PORT": str(port),
             "DEFIB_NAMESPACE": NAMESPACE,
             "DEFIB_LOG_LEVEL": "warning",
+            # Each VM is counted, and may report more often than VMs do.
+            "DEFIB_REPORT_LIMIT_PER_MINUTE": "1000000",
             "DEFIB_DATABASE_URL_FILE": self._secret(f"{database.name}-url", database.url),
         }
         if page is not None:
@@ -198,13 +201,17 @@ def _start_postgres(postgres: PostgresServer, folder: Path, stack: ExitStack) ->
 
 
 async def make_keys(database: Database) -> Keys:
-    """A token for agents of the default cluster, and one for an administrator."""
+    """Tokens for the agents and a relay of the default cluster, and one for an administrator."""
     engine = make_engine(database.url, application="bench")
     try:
         async with engine.begin() as connection:
             cluster = await tokens.cluster_id_of(connection, NAMESPACE, "default")
             agent = await tokens.create(connection, TokenKind.AGENT, "bench", cluster_id=cluster)
-            return Keys(agent, await tokens.create(connection, TokenKind.ADMIN, "bench"))
+            return Keys(
+                agent,
+                await tokens.create(connection, TokenKind.ADMIN, "bench"),
+                await relays.create(connection, "bench", cluster),
+            )
     finally:
         await engine.dispose()
 

@@ -14,6 +14,8 @@ class Tally:
     """How many answers with status 200, by the request's number."""
     other: Counter[int] = field(default_factory=Counter)
     """How many answers with another status, by status."""
+    partial: int = 0
+    """Answers with status 200 that do not say that all of what was sent is stored."""
     lost: int = 0
     """Requests whose connection went away."""
     unanswered: int = 0
@@ -49,6 +51,7 @@ class Tally:
     def faults(self) -> str | None:
         """What went wrong, for a person; None where every request was answered with 200."""
         said = [f"{number} answered {status}" for status, number in sorted(self.other.items())]
+        said += [f"{self.partial} answered 200 for a part only"] if self.partial else []
         said += [f"{self.lost} connections lost"] if self.lost else []
         said += [f"{self.unanswered} not answered in time"] if self.unanswered else []
         return ", ".join(said) or None

@@ -37,6 +37,8 @@ class Wire(asyncio.Protocol):
         self._head = b""
         self._left = 0
         self._status = 0
+        self.length = 0
+        """Bytes of the body of the last answer."""
         self.index = IDLE
         self.intended = 0.0
 
@@ -73,7 +75,8 @@ class Wire(asyncio.Protocol):
                 return
             self._head = b""
             self._status = int(data[9:12])
-            self._left = content_length(data[:end]) - (len(data) - end - len(HEAD_END))
+            self.length = content_length(data[:end])
+            self._left = self.length - (len(data) - end - len(HEAD_END))
         if self._left < 0:
             raise NotUnderstood("more came than the answer's Content-Length")
         if self._left == 0:

@@ -112,7 +112,8 @@ def _resource(right: Right) -> str:
 
 
 async def _clusters(kubernetes: Kubernetes, namespace: str | None) -> list[Finding]:
-    bodies = [one async for one in kubernetes.list_page(PROXMOX_CLUSTER, namespace)]
+    pages = kubernetes.list_pages(PROXMOX_CLUSTER, namespace)
+    bodies = [one async for page in pages for one in page]
     if not bodies:
         advice = "apply one: docs/custom-resources.md#proxmoxcluster"
         return [PROXMOX.warn("clusters", "there is no ProxmoxCluster: nothing is reset", advice)]

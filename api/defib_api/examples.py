@@ -47,6 +47,8 @@ VM: dict[str, Any] = {
     "diskUsage": 50000,
     "diskTotal": 100000,
     "diskPercent": 50.0,
+    "worstDiskMount": "/var",
+    "worstDiskPercent": 71.5,
     "uptime": 3600,
     "lastHeartbeat": "2024-01-01T12:00:00Z",
     "isDown": False,
@@ -67,6 +69,7 @@ VM: dict[str, Any] = {
     "pausedReason": None,
     "pausedUntil": None,
     "removedAt": None,
+    "cloneSuspected": False,
 }
 METRIC: dict[str, Any] = {
     "timestamp": "2024-01-01T12:00:00Z",

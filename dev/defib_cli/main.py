@@ -39,6 +39,11 @@ GROUPS = {
     "maintenance": Group(
         "defib_cli.maintenance_commands", None, "Plan work: VMs with certain labels are not reset."
     ),
+    "agent": Group(
+        "defib_cli.agent_commands",
+        "dev",
+        "Hold servers and agents to the protocol; what ours cost.",
+    ),
     "dev": Group("defib_cli.dev_commands", "dev", "The local stack and its simulators."),
 }
 

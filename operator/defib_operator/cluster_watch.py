@@ -115,6 +115,11 @@ class ClusterWatch:
         fresh = await asyncio.gather(*(self._fresh(*asked) for asked in vmids.items()))
         return await self.looker.look_at_all(wanted, dict(zip(vmids, fresh, strict=True)), now)
 
+    def last_view(self, cluster_id: int) -> View | None:
+        """Give a cluster as it was last seen; None where it never was."""
+        kept = self._kept.get(cluster_id)
+        return None if kept is None else kept.view
+
     def forget_all_but(self, vm_ids: frozenset[int]) -> None:
         """Stop watching VMs that are no longer suspects."""
         self.looker.forget_all_but(vm_ids)

@@ -40,6 +40,15 @@ class Event:
     note: str
 
 
+CLONE_SUSPECTED = Event(
+    warning=True,
+    reason="CloneSuspected",
+    action="Observe",
+    note="two machines seem to report as this VM: their boot ids alternate; stop the agent in the"
+    " copy, and enrol it by itself",
+)
+
+
 def events_of(one: VmStatus, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
     """Say what is new in a status. Pure."""
     told: list[Event] = []
@@ -52,6 +61,8 @@ def events_of(one: VmStatus, before: Mapping[str, Any], after: Mapping[str, Any]
     reset = after.get("lastReset")
     if reset and reset != before.get("lastReset") and reset["outcome"] not in UNTOLD_OUTCOMES:
         told.append(_reset(reset, None if one.last_reset is None else one.last_reset.error))
+    if after.get("cloneSuspected") and not before.get("cloneSuspected"):
+        told.append(CLONE_SUSPECTED)
     if one.hold_reason is not None and _hold_of(before) != one.hold_reason:
         note = f"not reset: {one.hold_message}"
         told.append(Event(warning=True, reason=one.hold_reason, action="Hold", note=note))

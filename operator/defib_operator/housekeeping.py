@@ -1,4 +1,7 @@
-"""Keeps the history in order: partitions ahead, rollups behind, old pieces and changes dropped."""
+"""Keeps the history in order: partitions ahead, rollups behind, old pieces and changes dropped.
+
+Suspicions of clones that nothing confirms any more are ended here as well.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from defib_core.store import changes, partitions, rollups
+from defib_core.store import changes, clones, partitions, rollups
 from defib_core.store.clock import database_now
 from defib_operator.leadership import Leadership
 
@@ -35,5 +38,7 @@ class Housekeeping:
                 rows = await rollups.roll_up(connection, rollup, await database_now(connection))
             if rows:
                 log.debug("rolled_up", into=rollup.target, rows=rows)
+        async with self.engine.begin() as connection:
+            await clones.end_what_is_over(connection, await database_now(connection))
         async with self.engine.begin() as connection:
             await changes.prune(connection, await database_now(connection))

@@ -30,6 +30,7 @@ from defib_operator.pipeline import Pipeline
 from defib_operator.probes import Probes
 from defib_operator.projector import Projector
 from defib_operator.registrar import Registrar
+from defib_operator.seeking import Seeking
 from defib_operator.supervisor import Loop, every, supervise
 from defib_operator.sweep import Sweep
 from defib_operator.sweeping import Sweeping
@@ -40,6 +41,7 @@ log = structlog.get_logger(__name__)
 LOOK_BUDGET = timedelta(seconds=8)
 REGISTER_EVERY = timedelta(seconds=3)
 COUNT_EVERY = timedelta(seconds=3)
+SEEK_EVERY = timedelta(seconds=5)
 
 
 def run(settings: OperatorSettings) -> None:
@@ -84,6 +86,7 @@ class _Parts:
     housekeeping: Housekeeping
     metrics: Metrics
     figuring: Figuring
+    seeking: Seeking
 
 
 async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts:
@@ -131,6 +134,7 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
         housekeeping=Housekeeping(engine, leadership),
         metrics=metrics,
         figuring=Figuring(engine, leadership, metrics, per_vm=settings.metrics_per_vm),
+        seeking=Seeking(engine, leadership, clusters),
     )
 
 
@@ -147,6 +151,7 @@ def _loops(parts: _Parts) -> list[Loop]:
         Loop("registrar", lambda: every(REGISTER_EVERY, parts.registrar.register)),
         Loop("fleets", lambda: every(COUNT_EVERY, parts.fleets.count)),
         Loop("figures", parts.figuring.run),
+        Loop("seeking", lambda: every(SEEK_EVERY, parts.seeking.seek)),
         Loop("housekeeping", lambda: every(EVERY, parts.housekeeping.keep_house)),
     ]
 

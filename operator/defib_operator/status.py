@@ -32,6 +32,7 @@ OF_THE_GUEST = (
     "resetAttempts",
     "resetPending",
     "lastReset",
+    "cloneSuspected",
 )
 
 
@@ -51,6 +52,7 @@ def status_of(one: VmStatus, existing: Sequence[Mapping[str, Any]], now: datetim
         "resetAttempts": one.reset_attempts,
         "resetPending": one.reset_pending,
         "lastReset": _last_reset(one),
+        "cloneSuspected": True if one.clone_since is not None else None,
         "conditions": conditions,
     }
 

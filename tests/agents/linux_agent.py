@@ -95,13 +95,16 @@ class Agent:
         return "-c", f". {AGENT}\ndefault_settings\nsmbios=''\n{script}"
 
     def sourced(self, script: str) -> Finished:
-        """Run a script that has the agent's functions; its default settings are made."""
+        """Run a script that has the agent's functions; its default settings are made.
+
+        The time it may take is for a busy machine, and for scripts that wait for the test.
+        """
         done = subprocess.run(
             [*self.shell, *self._sourcing(script)],
             env={**self.environment(), "DEFIB_AGENT_SOURCED": "1"},
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 

@@ -1,7 +1,9 @@
 """What goes wrong around an agent: it survives, says so once, and goes on."""
 
 import asyncio
+import json
 import signal
+import socket
 from asyncio.subprocess import Process
 from pathlib import Path
 
@@ -151,34 +153,28 @@ async def agent_says_twice(agent: Agent) -> list[str]:
     return await asyncio.to_thread(says, agent, script)
 
 
-def test_a_thousand_agents_started_at_once_are_spread_over_one_interval(agent: Agent) -> None:
-    """Virtual time: the agent's own phase and jitter, for a thousand VMs started at one second."""
-    fleet = " ".join(str(vmid) for vmid in range(100, 1100))
-    done = agent.sourced(f"""
-        smbios='' reported_name=web interval=30 now=1700000000
-        for vmid in {fleet}; do choose_phase; next_slot; echo "$wait_for"; done
-    """)
-    waits = [int(one) for one in done.out.split()]
-    assert len(waits) == 1000
-    assert 1 <= min(waits) <= max(waits) <= 33
-    busiest = max(waits.count(second) for second in range(34))
-    assert busiest <= 80  # 33 on average
+def test_a_server_that_is_not_there_is_said_once_and_tried_for_ever(agent: Agent) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        away = agent.with_settings(DEFIB_URL=f"http://127.0.0.1:{taken.getsockname()[1]}")
+        lines = agent_says(away, "report running; report running; report running")
+    assert len(lines) == 1
+    assert "cannot reach http://127.0.0.1:" in lines[0]
 
 
-def test_an_outage_of_ten_minutes_ends_without_a_herd(agent: Agent) -> None:
-    """Virtual time: where a thousand agents stand in their back-off when the server is back."""
+def test_a_proc_that_shows_nothing_costs_the_figures_and_not_the_agent(agent: Agent) -> None:
     done = agent.sourced("""
-        interval=30 n=0
-        while [ "$n" -lt 1000 ]; do
-            n=$((n + 1)) clock=0 failures=0
-            while [ "$clock" -lt 600 ]; do
-                failures=$((failures + 1)); back_off; clock=$((clock + wait_for))
-            done
-            echo $((clock - 600))
-        done
+        vmid=100 url=https://defib interval=30 proc=/nowhere
+        post() { code=400 retry_after=0 said='{"message": "cpuUsage is missing"}'; }
+        for _ in 1 2 3; do report running; done
+        printf '%s %s' "$wait_for" "$payload"
     """)
-    first = [int(one) for one in done.out.split()]
-    assert len(first) == 1000
-    assert max(first) <= 30
-    # Full jitter thins out towards the end of the interval: at most about twice the mean a second.
-    assert max(first.count(second) for second in range(31)) <= 130
+    assert done.code == 0, done.err
+    wait, payload = done.out.split(" ", 1)
+    assert 1 <= int(wait) <= 33
+    report = json.loads(payload)
+    assert report["vmid"] == "100"
+    assert not {"cpuUsage", "ramUsage", "uptime", "bootId"} & report.keys()
+    said = done.err.splitlines()
+    assert len([line for line in said if "cpuUsage is left out" in line]) == 1
+    assert len([line for line in said if "the server refuses the report" in line]) == 1

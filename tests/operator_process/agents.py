@@ -70,6 +70,10 @@ class Agents:
                     agent_version=None,
                 ),
             )
+        await self.beat(agent)
+
+    async def beat(self, agent: Agent) -> None:
+        """Store one heartbeat of a VM that is known."""
         async with await hot_connection(self.database_url, application="agents") as hot:
             await liveness.prove(hot, "agents")
             try:

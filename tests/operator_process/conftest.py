@@ -22,6 +22,7 @@ def _impatient_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Production's loops, oftener: nobody here waits ten seconds for the next look."""
     monkeypatch.setattr("defib_operator.main.REGISTER_EVERY", timedelta(milliseconds=300))
     monkeypatch.setattr("defib_operator.main.COUNT_EVERY", timedelta(milliseconds=300))
+    monkeypatch.setattr("defib_operator.main.SEEK_EVERY", timedelta(milliseconds=300))
     monkeypatch.setattr("defib_operator.cluster_watch.LOOK_EVERY", timedelta(milliseconds=500))
     monkeypatch.setattr("defib_operator.clusters.READ_SECRET_EVERY", timedelta(milliseconds=500))
 

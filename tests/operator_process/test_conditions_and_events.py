@@ -1,6 +1,7 @@
 """Conditions say since when; Events say each thing once."""
 
 from collections import Counter
+from dataclasses import replace
 
 from operator_process.world import VM, World
 from support.waiting import eventually_async
@@ -137,3 +138,17 @@ async def test_an_object_applied_again_is_not_told_old_news(world: World) -> Non
     await world.sweeps(2)
 
     assert (await told(world, "web-0"))["ResetSucceeded"] == before["ResetSucceeded"] == 1
+
+
+async def test_two_machines_behind_one_vm_are_told_once(world: World) -> None:
+    await world.watched("web-0", 100)
+    agent = world.agents.known[100]
+    world.agents.silence(100)
+    for number in range(6):
+        # 9000: the simulator knows of no such guest, so the boot id is ours.
+        await world.agents.beat(replace(agent, vmid=9000, boot_id=f"boot-{number % 2}"))
+
+    await has_told(world, "web-0", "CloneSuspected")
+
+    assert (await world.status(VM, "web-0"))["cloneSuspected"] is True
+    assert (await told(world, "web-0"))["CloneSuspected"] == 1

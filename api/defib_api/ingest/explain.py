@@ -34,10 +34,17 @@ EXPECTED: Mapping[str, str] = {
     "bootId": f"must be {WORD_RULE}",
     "agentVersion": f"must be {WORD_RULE}",
     "smbiosUuid": "must be a UUID such as 4c4c4544-0042-4b10-8057-b6c04f4d3432",
+    "worstDisk": "must be a mount point or drive, 1 to 255 characters without control characters",
+    "worstDiskUsage": "must be a number of MB from 0 to worstDiskTotal",
+    "worstDiskTotal": "must be a number of MB from 1 to 1000000000000",
     "ageSeconds": "must be a number of seconds from 0 to 604800 (a week)",
     "keyDigest": "must be the SHA-256 of the agent's key as 64 hexadecimal digits",
 }
-CONTRADICTIONS = (("ramUsage", "ramTotal"), ("diskUsage", "diskTotal"))
+CONTRADICTIONS = (
+    ("ramUsage", "ramTotal"),
+    ("diskUsage", "diskTotal"),
+    ("worstDiskUsage", "worstDiskTotal"),
+)
 
 
 @dataclass(frozen=True, slots=True)

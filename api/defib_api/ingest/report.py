@@ -32,6 +32,7 @@ Used = Annotated[float, Meta(ge=0, le=MAX_MIB)]
 Total = Annotated[float, Meta(ge=1, le=MAX_MIB)]
 DiskUsed = Annotated[float, Meta(ge=0, le=MAX_DISK_MIB)]
 DiskTotal = Annotated[float, Meta(ge=1, le=MAX_DISK_MIB)]
+Mount = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
 Seconds = Annotated[float, Meta(ge=0, le=MAX_UPTIME)]
 
 
@@ -55,6 +56,9 @@ class Report(msgspec.Struct, rename="camel", gc=False, frozen=True):
     boot_id: Word | None = None
     agent_version: Word | None = None
     smbios_uuid: UUID | None = None
+    worst_disk: Mount | None = None
+    worst_disk_usage: DiskUsed | None = None
+    worst_disk_total: DiskTotal | None = None
 
 
 _decoder = msgspec.json.Decoder(Report)
@@ -81,6 +85,7 @@ def is_consistent(report: Report) -> bool:
         report.ram_usage <= report.ram_total
         and vmid_is_sane(report.vmid)
         and not uses_more_than_there_is(report.disk_usage, report.disk_total)
+        and not uses_more_than_there_is(report.worst_disk_usage, report.worst_disk_total)
     )
 
 

@@ -23,4 +23,13 @@ def heartbeat_of(
         agent_time=agent_time_of(report.timestamp),
         age=age,
         relay_id=relay_id,
+        worst_disk=report.worst_disk,
+        worst_disk_percent=_worst_percent(report),
     )
+
+
+def _worst_percent(report: Report) -> float | None:
+    used, total = report.worst_disk_usage, report.worst_disk_total
+    if report.worst_disk is None or used is None or total is None:
+        return None
+    return round(100 * used / total, 1)

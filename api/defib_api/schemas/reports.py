@@ -36,6 +36,14 @@ class HealthReport(ApiModel):
     )
     disk_usage: float | None = Field(default=None, ge=0, le=MAX_DISK_MIB, description="MB.")
     disk_total: float | None = Field(default=None, ge=1, le=MAX_DISK_MIB, description="MB.")
+    worst_disk: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="The fullest mount point or drive, where that is not the root.",
+    )
+    worst_disk_usage: float | None = Field(default=None, ge=0, le=MAX_DISK_MIB, description="MB.")
+    worst_disk_total: float | None = Field(default=None, ge=1, le=MAX_DISK_MIB, description="MB.")
     uptime: float | None = Field(default=None, ge=0, le=MAX_UPTIME, description="Seconds.")
     timestamp: float | None = Field(
         default=None,

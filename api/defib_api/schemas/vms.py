@@ -32,6 +32,10 @@ class Vm(ApiModel):
     disk_usage: int | None
     disk_total: int | None
     disk_percent: float | None
+    worst_disk_mount: str | None = Field(
+        description="The mount or drive that is fullest; null where that is the root, or unknown."
+    )
+    worst_disk_percent: float | None
     uptime: int | None
     last_heartbeat: Moment | None
     is_down: bool
@@ -53,6 +57,9 @@ class Vm(ApiModel):
     paused_until: Moment | None
     removed_at: Moment | None = Field(
         description="Since its VirtualMachine was deleted, it is neither reset nor recreated."
+    )
+    clone_suspected: bool = Field(
+        description="Two machines report as this VM: their boot ids alternate."
     )
 
 

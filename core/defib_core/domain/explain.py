@@ -72,6 +72,21 @@ def explain(facts: Facts) -> Explanation:
 
 
 def _warnings(facts: Facts) -> list[str]:
+    return [*_nobody_sweeps(facts), *_two_machines(facts)]
+
+
+def _two_machines(facts: Facts) -> list[str]:
+    if facts.clone_since is None:
+        return []
+    warning = (
+        f"two machines seem to report as this VM since {at(facts.clone_since)}: their boot ids"
+        " alternate. While one of them reports, the VM looks alive although the other may be dead;"
+        " stop the agent in the copy, and enrol it by itself"
+    )
+    return [warning]
+
+
+def _nobody_sweeps(facts: Facts) -> list[str]:
     if facts.swept_at is None:
         return ["no operator has ever looked at the fleet: nothing is judged, nothing is reset"]
     age = facts.now - facts.swept_at

@@ -118,6 +118,8 @@ class Facts:
     in_force: Sequence[InForce] = ()
     swept_at: datetime | None = None
     decisions: Sequence[Decision] = ()
+    clone_since: datetime | None = None
+    """Since when two machines seem to report as this VM."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ SELECT v.id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels, v.config_id, v.
     v.remediation_enabled, v.paused_reason AS spec_reason, v.paused_until AS spec_until,
     z.reason AS paused_reason, z.until AS paused_until,
     s.state, s.state_since, s.last_heartbeat, s.clock_floor, s.stale_timeout, s.reports, s.status,
-    s.relay_id, s.max_attempts, s.reset_attempts, s.last_attempt_at, s.reset_pending,
+    s.relay_id, s.max_attempts, s.reset_attempts, s.last_attempt_at, s.reset_pending, s.clone_since,
     c.spec AS config, c.namespace || '/' || c.name AS config_name, c.changed_at AS config_changed,
     h.reason AS hold_reason, h.message AS hold_message, h.started_at AS hold_since,
     h.released_at AS hold_released, o.swept_at
@@ -141,6 +141,7 @@ async def facts_of(connection: AsyncConnection, vm_id: int, now: datetime) -> Fa
         in_force=await _in_force(connection, one, around, now),
         swept_at=one.swept_at,
         decisions=await last_decisions(connection, vm_id),
+        clone_since=one.clone_since,
     )
 
 

@@ -3,8 +3,9 @@
 It updates the narrow state rows, writes the metric rows, and, for the few VMs whose state flips,
 the transition, the end of a hold and the proof of a recovery. That proof is the first heartbeat
 after the reset, or, where that was still on its way from before it, the first of the new boot; a
-resume boots nothing. What was under way for longer than a report interval does not come here but
-to late.py. Nothing else may be added here without measuring.
+resume boots nothing. A boot id that comes back after another, twice within minutes, is no reboot:
+two machines report as this VM (see clones.py). What was under way for longer than a report
+interval does not come here but to late.py. Nothing else may be added here without measuring.
 """
 
 from collections.abc import Sequence
@@ -17,24 +18,29 @@ from psycopg.errors import CheckViolation
 from psycopg.rows import TupleRow
 
 from defib_core.store.arrays import array
+from defib_core.store.clones import SUSPECTED_FOR_SQL
 
 MAX_BATCH = 1000
 VM_ID = attrgetter("vm_id")
 
-STORE = """
+STORE = f"""
 WITH clock AS (SELECT defib_now() AS now),
 d AS (
     SELECT d.*, clock.now, clock.now - interval '1 second' * d.age AS at
     FROM clock, unnest(
         %s::bigint[], %s::text[], %s::real[], %s::int[], %s::int[], %s::bigint[], %s::bigint[],
-        %s::bigint[], %s::text[], %s::timestamptz[], %s::real[], %s::int[]
+        %s::bigint[], %s::text[], %s::timestamptz[], %s::real[], %s::int[], %s::text[], %s::real[]
     ) AS d(vm_id, status, cpu, ram, ram_total, disk, disk_total, uptime, boot_id, agent_time, age,
-           relay_id)
+           relay_id, worst_disk, worst_disk_percent)
 ),
 old AS (
     SELECT d.*, s.state, s.boot_id AS boot_id_before, s.reset_pending,
         CASE WHEN d.cpu > s.cpu_threshold OR d.ram * 100.0 > d.ram_total * s.ram_threshold::numeric
+                  -- Of two machines one may be busy and one idle: that must not flap.
+                  OR s.clone_since IS NOT NULL AND s.state = 'warning'
              THEN 'warning' ELSE 'healthy' END AS new_state,
+        coalesce(d.boot_id <> s.boot_id AND d.boot_id = ANY (s.boot_ids_before), false)
+            AS boot_returns,
         -- One that was under way longer than a later one, or than a reset, is history only.
         d.age = 0 OR (s.last_heartbeat IS NULL OR d.at > s.last_heartbeat
                       OR s.last_heartbeat > d.now)
@@ -56,11 +62,19 @@ u AS (
         status = old.status, cpu = old.cpu, ram = old.ram, ram_total = old.ram_total,
         disk = old.disk, disk_total = old.disk_total, uptime = old.uptime,
         boot_id = coalesce(old.boot_id, s.boot_id), agent_time = old.agent_time,
-        relay_id = old.relay_id
+        relay_id = old.relay_id,
+        worst_disk = old.worst_disk, worst_disk_percent = old.worst_disk_percent,
+        boot_ids_before = CASE WHEN old.boot_id <> s.boot_id
+            THEN (s.boot_id || coalesce(s.boot_ids_before, '{{}}'))[1:3] ELSE s.boot_ids_before END,
+        boot_returned_at = CASE WHEN old.boot_returns THEN old.now ELSE s.boot_returned_at END,
+        clone_since = CASE WHEN old.boot_returns AND s.clone_since IS NULL
+                                AND s.boot_returned_at > old.now - {SUSPECTED_FOR_SQL}
+            THEN old.now ELSE s.clone_since END
     FROM old
     WHERE s.vm_id = old.vm_id AND old.moves
     RETURNING s.vm_id, old.state AS from_state, s.state AS to_state, old.reset_pending,
-              old.boot_id_before, old.boot_id, old.now, old.at
+              old.boot_id_before, old.boot_id, old.now, old.at,
+              coalesce(s.clone_since = old.now, false) AS clone_begins
 ),
 metric AS (
     INSERT INTO vm_metric (vm_id, at, cpu, ram, ram_total, disk, disk_total, uptime)
@@ -75,6 +89,12 @@ flip AS (
              WHEN from_state = 'warning' THEN 'ThresholdsKept'
              ELSE 'HeartbeatFresh' END
     FROM u WHERE from_state <> to_state
+),
+clone_status AS (
+    INSERT INTO status_outbox (vm_id) SELECT vm_id FROM u WHERE clone_begins
+),
+clone_change AS (
+    INSERT INTO fleet_change (vm_id) SELECT vm_id FROM u WHERE clone_begins
 ),
 held AS (
     UPDATE hold SET ended_at = greatest(u.now, hold.started_at) FROM u
@@ -115,6 +135,9 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     something later has moved."""
     relay_id: int | None = None
     """The relay it came through."""
+    worst_disk: str | None = None
+    """The fullest mount where that is not the root, and how full it is in percent."""
+    worst_disk_percent: float | None = None
 
 
 async def store(
@@ -139,6 +162,8 @@ async def store(
         array([row.agent_time for row in rows]),
         array([row.age for row in rows]),
         array([row.relay_id for row in rows]),
+        array([row.worst_disk for row in rows]),
+        array([row.worst_disk_percent for row in rows]),
     ]
     try:
         cursor = await connection.execute(STORE, columns, prepare=True)

@@ -66,6 +66,8 @@ class VmStatus:
     hold_message: str | None
     last_reset: LastReset | None
     last_change: LastChange | None
+    clone_since: datetime | None
+    """Since when two machines seem to report as this VM."""
     written: Mapping[str, Any] | None
     """The status last written to this very object."""
 
@@ -101,7 +103,7 @@ SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.no
     (SELECT to_jsonb(t) FROM (
         SELECT id, at, from_state, to_state, reason
         FROM vm_transition WHERE vm_id = v.id ORDER BY id DESC LIMIT 1) t) AS last_change,
-    p.status AS written
+    s.clone_since, p.status AS written
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
 JOIN vm_paused z ON z.vm_id = v.id

@@ -42,7 +42,10 @@ FROM proxmox_cluster c
 JOIN system_config s ON s.namespace = c.namespace AND s.name = 'default'
 WHERE c.id = :cluster_id
 ON CONFLICT (cluster_id, vmid) DO UPDATE SET
-    hostname = coalesce(vm.spec_hostname, excluded.hostname),
+    -- Of two machines behind one VM neither renames it.
+    hostname = CASE WHEN EXISTS (SELECT FROM vm_state s
+                                 WHERE s.vm_id = vm.id AND s.clone_since IS NOT NULL)
+        THEN vm.hostname ELSE coalesce(vm.spec_hostname, excluded.hostname) END,
     reported_hostname = excluded.reported_hostname,
     node = coalesce(excluded.node, vm.node),
     smbios_uuid = coalesce(excluded.smbios_uuid, vm.smbios_uuid),

@@ -192,11 +192,19 @@ vm_state = Table(
     Column("reset_pending", Boolean, nullable=False, server_default=text("false")),
     # The relay its last report came through, null for none. No foreign key: this row is hot.
     Column("relay_id", Integer),
+    Column("worst_disk", Text),
+    Column("worst_disk_percent", REAL),
+    # Earlier boot ids, the latest first; when one of them came back; since when two machines are
+    # suspected behind this VM. See clones.py.
+    Column("boot_ids_before", ARRAY(Text)),
+    Column("boot_returned_at", Moment),
+    Column("clone_since", Moment),
     one_of("state", State),
     CheckConstraint("stale_timeout > interval '0'", name="timeout_positive"),
     CheckConstraint("reset_attempts >= 0", name="attempts_not_negative"),
     CheckConstraint("(state = 'unknown') OR (last_heartbeat IS NOT NULL)", name="known_by_report"),
     Index("vm_state_attempts_idx", "vm_id", postgresql_where=text("reset_attempts > 0")),
+    Index("vm_state_clone_idx", "vm_id", postgresql_where=text("clone_since IS NOT NULL")),
     comment="The hot row: one HOT update a heartbeat. No index but the key's, on purpose.",
     postgresql_with={
         "fillfactor": "50",

@@ -26,7 +26,9 @@ SELECT 'vm_' || v.id AS "id", v.hostname AS "hostname", v.vmid::text AS "vmid",
     s.cpu AS "cpuUsage", s.ram AS "ramUsage", s.ram_total AS "ramTotal",
     {_percent("s.ram", "s.ram_total")} AS "ramPercent",
     s.disk AS "diskUsage", s.disk_total AS "diskTotal",
-    {_percent("s.disk", "s.disk_total")} AS "diskPercent", s.uptime AS "uptime",
+    {_percent("s.disk", "s.disk_total")} AS "diskPercent",
+    s.worst_disk AS "worstDiskMount", round(s.worst_disk_percent::numeric, 1) AS "worstDiskPercent",
+    s.uptime AS "uptime",
     {_moment("s.last_heartbeat")} AS "lastHeartbeat",
     s.state IN ('down', 'reset_failed') AS "isDown", s.state = 'warning' AS "isWarning",
     c.name AS "cluster", v.node AS "node", v.namespace AS "namespace", v.name AS "name",
@@ -36,7 +38,7 @@ SELECT 'vm_' || v.id AS "id", v.hostname AS "hostname", v.vmid::text AS "vmid",
     h.reason AS "holdReason", h.message AS "holdMessage", {_moment("h.started_at")} AS "holdSince",
     z.reason IS NOT NULL AND (z.until IS NULL OR z.until > clock.now) AS "paused",
     z.reason AS "pausedReason", {_moment("z.until")} AS "pausedUntil",
-    {_moment("v.tombstoned_at")} AS "removedAt"
+    {_moment("v.tombstoned_at")} AS "removedAt", s.clone_since IS NOT NULL AS "cloneSuspected"
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
 JOIN vm_paused z ON z.vm_id = v.id

@@ -1046,6 +1046,21 @@ export interface components {
              */
             diskTotal?: number | null;
             /**
+             * Worstdisk
+             * @description The fullest mount point or drive, where that is not the root.
+             */
+            worstDisk?: string | null;
+            /**
+             * Worstdiskusage
+             * @description MB.
+             */
+            worstDiskUsage?: number | null;
+            /**
+             * Worstdisktotal
+             * @description MB.
+             */
+            worstDiskTotal?: number | null;
+            /**
              * Uptime
              * @description Seconds.
              */
@@ -1759,6 +1774,21 @@ export interface components {
              * @description MB.
              */
             diskTotal?: number | null;
+            /**
+             * Worstdisk
+             * @description The fullest mount point or drive, where that is not the root.
+             */
+            worstDisk?: string | null;
+            /**
+             * Worstdiskusage
+             * @description MB.
+             */
+            worstDiskUsage?: number | null;
+            /**
+             * Worstdisktotal
+             * @description MB.
+             */
+            worstDiskTotal?: number | null;
             /**
              * Uptime
              * @description Seconds.
@@ -2729,6 +2759,13 @@ export interface components {
             diskTotal: number | null;
             /** Diskpercent */
             diskPercent: number | null;
+            /**
+             * Worstdiskmount
+             * @description The mount or drive that is fullest; null where that is the root, or unknown.
+             */
+            worstDiskMount: string | null;
+            /** Worstdiskpercent */
+            worstDiskPercent: number | null;
             /** Uptime */
             uptime: number | null;
             /** Lastheartbeat */
@@ -2783,6 +2820,11 @@ export interface components {
              * @description Since its VirtualMachine was deleted, it is neither reset nor recreated.
              */
             removedAt: string | null;
+            /**
+             * Clonesuspected
+             * @description Two machines report as this VM: their boot ids alternate.
+             */
+            cloneSuspected: boolean;
         };
         /**
          * VmExplanation
@@ -4556,6 +4598,8 @@ export interface operations {
                      *         "diskUsage": 50000,
                      *         "diskTotal": 100000,
                      *         "diskPercent": 50,
+                     *         "worstDiskMount": "/var",
+                     *         "worstDiskPercent": 71.5,
                      *         "uptime": 3600,
                      *         "lastHeartbeat": "2024-01-01T12:00:00Z",
                      *         "isDown": false,
@@ -4570,7 +4614,8 @@ export interface operations {
                      *         "resetAttempts": 0,
                      *         "maxResetAttempts": 3,
                      *         "resetPending": false,
-                     *         "paused": false
+                     *         "paused": false,
+                     *         "cloneSuspected": false
                      *       }
                      *     ]
                      */
@@ -4680,6 +4725,8 @@ export interface operations {
                      *       "diskUsage": 50000,
                      *       "diskTotal": 100000,
                      *       "diskPercent": 50,
+                     *       "worstDiskMount": "/var",
+                     *       "worstDiskPercent": 71.5,
                      *       "uptime": 3600,
                      *       "lastHeartbeat": "2024-01-01T12:00:00Z",
                      *       "isDown": false,
@@ -4694,7 +4741,8 @@ export interface operations {
                      *       "resetAttempts": 0,
                      *       "maxResetAttempts": 3,
                      *       "resetPending": false,
-                     *       "paused": false
+                     *       "paused": false,
+                     *       "cloneSuspected": false
                      *     }
                      */
                     "application/json": components["schemas"]["Vm"];

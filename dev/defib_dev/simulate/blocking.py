@@ -71,6 +71,17 @@ class GatedConnection(psycopg.Connection[TupleRow]):
     told: object = None
     has_written: bool = False
 
+    kept: "list[GatedConnection] | None" = None
+    """Where it waits between two processes."""
+
+    def keep(self) -> None:
+        """Let go of it: it waits for the next process, where it can."""
+        if self.closed or self.kept is None:
+            self.close()
+            return
+        self.rollback()
+        self.kept.append(self)
+
     def commit(self) -> None:
         """Commit."""
         self.has_written = False
@@ -108,6 +119,22 @@ async def _at_once() -> None:
     """What SQLAlchemy is given to await."""
 
 
+_KEPT: dict[str, list[GatedConnection]] = {}
+"""Connections that no process holds, by where they lead."""
+
+
+def _connect(
+    *args: Any,  # noqa: ANN401 - SQLAlchemy's
+    kept: list[GatedConnection],
+    **arguments: Any,  # noqa: ANN401 - same
+) -> GatedConnection:
+    connection = GatedConnection.connect(
+        *args, cursor_factory=_Cursor, prepare_threshold=0, **arguments
+    )
+    connection.kept = kept
+    return connection
+
+
 class BlockingDialect(PGDialect_psycopg):
     """psycopg's blocking connections, under SQLAlchemy's async engine."""
 
@@ -127,11 +154,14 @@ class BlockingDialect(PGDialect_psycopg):
     def connect(self, *args: Any, gate: Gate, **arguments: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's
         """Connect through a gate."""
         gate.check()
-        connection = GatedConnection.connect(
-            *args, cursor_factory=_Cursor, prepare_threshold=0, **arguments
-        )
-        connection.gate = gate
+        kept = _KEPT.setdefault(repr(sorted(arguments.items())), [])
+        connection = kept.pop() if kept else _connect(*args, kept=kept, **arguments)
+        connection.gate, connection.told = gate, None
         return connection
+
+    def do_close(self, dbapi_connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's
+        """Keep it for the next process: every statement it knows would be planned anew."""
+        dbapi_connection.keep()
 
     def do_execute(
         self,

@@ -29,6 +29,11 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT re
   AND relname <> ALL (%s)
 ORDER BY relname
 """
+COUNT_FROM_ONE = """
+SELECT setval(oid, 1, false) FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'
+"""
+MAY_EMPTY = "GRANT SET ON PARAMETER session_replication_role TO {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,25 @@ class SimulatedDatabase:
                 connection.execute(rows.format(sql.Identifier(table)))
 
     def empty(self) -> None:
-        """Make it as it was when it was prepared."""
+        """Make it as it was when it was prepared, in a way that leaves prepared plans valid."""
         with psycopg.connect(self.url) as connection:
-            tables = _tables(connection)
-            names = sql.SQL(", ").join(map(sql.Identifier, tables))
-            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
-            for table in tables:
-                rows = sql.SQL("INSERT INTO public.{0} TABLE pristine.{0}")
-                connection.execute(rows.format(sql.Identifier(table)))
+            connection.execute(_emptying(_tables(connection)))
+
+
+def _emptying(tables: list[str]) -> sql.Composed:
+    """Delete what is in every table, whatever refers to it, and fill some again.
+
+    Truncating would be less to write, but then every plan of every connection is made anew.
+    """
+    names = [sql.Identifier(table) for table in tables]
+    return sql.SQL("; ").join(
+        [
+            sql.SQL("SET LOCAL session_replication_role = replica"),
+            *(sql.SQL("DELETE FROM public.{}").format(name) for name in names),
+            *(sql.SQL("INSERT INTO public.{0} TABLE pristine.{0}").format(name) for name in names),
+            sql.SQL(COUNT_FROM_ONE),
+        ]
+    )
 
 
 def _tables(connection: psycopg.Connection) -> list[str]:
@@ -79,6 +95,8 @@ def running_database() -> Iterator[SimulatedDatabase]:
                 record, server.missing, deadline_seconds=READY_WITHIN_SECONDS
             )
             url = server.ensure_database(NAME, owner=ROLE, password=PASSWORD)
+            with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
+                connection.execute(sql.SQL(MAY_EMPTY).format(sql.Identifier(ROLE)))
             database = SimulatedDatabase(url)
             database.prepare()
             yield database

@@ -75,8 +75,11 @@ class Judged:
 
     def _max_in_flight(self) -> Iterator[Failure]:
         most = self.scenario.expect.max_in_flight
-        if most is None:
-            return
+        if most is not None:
+            yield from self.in_flight_above(most)
+
+    def in_flight_above(self, most: int) -> Iterator[Failure]:
+        """Find the first moment with more resets in flight."""
         spans = self._flights()
         for start, _ in spans:
             together = sum(1 for begun, ended in spans if begun <= start < ended)

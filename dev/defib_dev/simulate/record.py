@@ -140,7 +140,6 @@ def _reset(history: Sequence[Note], names: Mapping[int, str], world: World) -> R
         return None
     vm = names[last["vm_id"]]
     finished = next((note for note in history if note.after["finished_at"] is not None), None)
-    path = f"/qemu/{world.scenario.vm(vm).vmid}/status/"
     return Reset(
         intent=last["id"],
         vm=vm,
@@ -151,7 +150,7 @@ def _reset(history: Sequence[Note], names: Mapping[int, str], world: World) -> R
         recovered=last["recovered_at"] is not None,
         source=last["source"],
         attempt=last["attempt"],
-        posted=any(at == begun.at and path in posted for at, posted in world.posts),
+        posted=any(post.at == begun.at and post.vm == vm for post in world.posts),
         ended_at=None if finished is None else finished.at,
         error=last["error"],
     )

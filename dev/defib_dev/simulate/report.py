@@ -1,8 +1,11 @@
 """Writes what came of scenarios: for people, as JSON, and as a trace. Pure."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from defib_dev.simulate.expectations import Failure
+from defib_dev.simulate.many import Played, Tally
 from defib_dev.simulate.moments import format_moment
 from defib_dev.simulate.record import Hold, Reset, Transition
 from defib_dev.simulate.run import Outcome
@@ -17,10 +20,7 @@ def as_json(outcome: Outcome) -> str:
         {
             "name": outcome.scenario.name,
             "passed": outcome.passed,
-            "failures": [
-                {"time": one.time, "expected": one.expected, "seen": one.seen}
-                for one in outcome.failures
-            ],
+            "failures": [_failure(one) for one in outcome.failures],
             "resets": [_reset(one) for one in record.resets],
             "transitions": [_transition(one) for one in record.transitions],
             "holds": [_hold(one) for one in record.holds],
@@ -31,10 +31,7 @@ def as_json(outcome: Outcome) -> str:
 def as_text(outcome: Outcome) -> Iterator[str]:
     """Write an outcome as lines for people."""
     yield f"{'ok  ' if outcome.passed else 'FAIL'}  {outcome.scenario.name}"
-    for failure in outcome.failures:
-        yield f"      at {failure.time}"
-        yield f"         expected: {failure.expected}"
-        yield f"         seen:     {failure.seen}"
+    yield from _failures(outcome.failures)
 
 
 def as_trace(outcome: Outcome) -> Iterator[str]:
@@ -49,6 +46,41 @@ def as_trace(outcome: Outcome) -> Iterator[str]:
         yield json.dumps(
             {"scenario": outcome.scenario.name, "time": format_moment(at), "seconds": at, **line}
         )
+
+
+def played_as_json(one: Played, file: Path | None) -> str:
+    """Write what came of a seed as one line of JSON."""
+    return json.dumps(
+        {
+            "seed": one.seed,
+            "passed": not one.violations,
+            "failures": [_failure(failure) for failure in one.violations],
+            "resets": one.posts,
+            "holds": one.holds,
+            "file": None if file is None else str(file),
+        }
+    )
+
+
+def played_as_text(one: Played, file: Path | None, tally: Tally) -> Iterator[str]:
+    """Write what came of a seed, and how far the run has come, as lines for people."""
+    if file is not None:
+        yield f"FAIL  seed {one.seed}, kept as {file}"
+        yield from _failures(one.violations)
+    if tally.is_worth_a_line:
+        broken = f"{tally.broken} broken" if tally.broken else "none broken"
+        yield f"      {tally.played} of {tally.wanted} played, {tally.posts} resets, {broken}"
+
+
+def _failure(one: Failure) -> Shown:
+    return {"time": one.time, "expected": one.expected, "seen": one.seen}
+
+
+def _failures(failures: Iterable[Failure]) -> Iterator[str]:
+    for failure in failures:
+        yield f"      at {failure.time}"
+        yield f"         expected: {failure.expected}"
+        yield f"         seen:     {failure.seen}"
 
 
 def _reset(one: Reset) -> Shown:

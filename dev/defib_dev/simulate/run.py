@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from defib_dev.simulate.database import SimulatedDatabase
 from defib_dev.simulate.expectations import Failure, Judged
 from defib_dev.simulate.happenings import happen
-from defib_dev.simulate.record import Record, read_record
+from defib_dev.simulate.record import Record
 from defib_dev.simulate.scenario import Scenario
 from defib_dev.simulate.skipping import skipper
+from defib_dev.simulate.story import read_story
 from defib_dev.simulate.troubles import Troubles
 from defib_dev.simulate.virtual_time import Timeline, VirtualLoop
 from defib_dev.simulate.world import OPERATORS_START_AT, World
@@ -29,11 +30,29 @@ class Outcome:
         return not self.failures
 
 
-def simulate(scenario: Scenario, database: SimulatedDatabase, *, skips: bool = True) -> Outcome:
+def simulate(
+    scenario: Scenario,
+    database: SimulatedDatabase,
+    *,
+    skips: bool = True,
+    invariants: bool = False,
+) -> Outcome:
     """Run one scenario. Raises NotAScenario where an event turns out to be impossible.
 
     `skips` False: every moment is played, which takes several times as long and changes nothing.
+    `invariants`: what must hold of every scenario is looked for as well.
     """
+    world, troubles = _played(scenario, database, skips=skips)
+    story = read_story(world)
+    failures = Judged(scenario, story.record).failures()
+    if invariants:
+        failures += story.violations()
+    return Outcome(scenario, story.record, [*failures, *troubles.failures()])
+
+
+def _played(
+    scenario: Scenario, database: SimulatedDatabase, *, skips: bool
+) -> tuple[World, Troubles]:
     database.empty()
     loop = VirtualLoop()
     troubles = Troubles()
@@ -44,9 +63,7 @@ def simulate(scenario: Scenario, database: SimulatedDatabase, *, skips: bool = T
             loop.run_until_complete(_play(world, skips=skips))
     finally:
         loop.close()
-    record = read_record(world)
-    failures = Judged(scenario, record).failures()
-    return Outcome(scenario, record, [*failures, *troubles.failures()])
+    return world, troubles
 
 
 async def _play(world: World, *, skips: bool) -> None:

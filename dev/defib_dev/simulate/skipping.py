@@ -119,7 +119,7 @@ class Skipper:
     def _skip_towards(self, moment: float) -> None:
         world, now = self._world, self._world.timeline.elapsed
         world.make_up()
-        if any(now - at < 2 * SETTLED for at, _ in world.posts[-1:]):
+        if any(now - post.at < 2 * SETTLED for post in world.posts[-1:]):
             return  # a task or a wish of HA may be pending
         heard = self._heard()
         if self._stirs(heard):

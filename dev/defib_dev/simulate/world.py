@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from defib_core.config.system_config import SystemConfigSpec
 from defib_core.store.clock import database_now
 from defib_dev.simulate.blocking import Gate, blocking_engine
 from defib_dev.simulate.guests import Guests
@@ -35,6 +36,27 @@ class Asked:
     refused: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A power POST as it is sent, and how things truly stood then."""
+
+    at: float
+    vm: str
+    step: str
+    node: str
+    lock: str | None
+    power: str | None
+    """None: there is no such guest."""
+    is_template: bool
+    is_another: bool
+    """Another VM has the id."""
+    is_here: bool
+    """It is on this node, and the node is there."""
+    lives: bool
+    """The guest works, whatever became of our agent."""
+    config: SystemConfigSpec
+
+
 @dataclass(slots=True)
 class World:
     """One scenario at work."""
@@ -48,8 +70,7 @@ class World:
     vm_ids: dict[str, int] = field(default_factory=dict)
     replicas: list[Replica] = field(default_factory=list)
     armed: Armed = field(default_factory=Armed)
-    posts: list[tuple[float, str]] = field(default_factory=list)
-    """When each POST was sent, and its path."""
+    posts: list[Post] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     _ingest: Ingest | None = None
     _engine: AsyncEngine | None = None
@@ -111,7 +132,7 @@ class World:
             armed=self.armed,
             before_death=self.make_up,
             has_one_operator=lambda: len(self.living()) == 1,
-            posted=lambda path: self.posts.append((self.timeline.elapsed, path)),
+            posted=self._posted,
         )
         replica = Replica(f"operator-{next(self._numbers)}", around)
         self.replicas.append(replica)
@@ -128,6 +149,29 @@ class World:
         for replica in self.replicas:
             if replica.is_alive:
                 replica.leadership.make_up(self.ingest.run)
+
+    def _posted(self, path: str) -> None:
+        _, node, _, vmid, _, step = path.split("/")
+        vm = next(vm for vm in self.scenario.fleet if vm.vmid == int(vmid))
+        guest = self.guests.guest(vm)
+        now = self.timeline.now
+        self.posts.append(
+            Post(
+                at=self.timeline.elapsed,
+                vm=vm.name,
+                step=step,
+                node=node,
+                lock=None if guest is None else guest.lock,
+                power=None if guest is None else guest.machine.power.value,
+                is_template=guest is not None and guest.template,
+                is_another=guest is not None and not guest.simulated.has_agent,
+                is_here=guest is not None
+                and guest.node == node
+                and self.guests.dc.nodes[node].online,
+                lives=guest is not None and guest.machine.guest_agent_answers(now),
+                config=self.kubernetes.config,
+            )
+        )
 
     def living(self) -> list[Replica]:
         """The operators that run; the leading one first."""

@@ -1,0 +1,122 @@
+"""Plays random scenarios, many of them, and keeps each that breaks an invariant as a file."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from defib_dev.simulate.chance import scenario_text
+from defib_dev.simulate.database import SimulatedDatabase, running_database
+from defib_dev.simulate.expectations import Failure
+from defib_dev.simulate.parse import parse_scenario
+from defib_dev.simulate.reading import NotAScenario
+from defib_dev.simulate.run import simulate
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of one seed."""
+
+    seed: int
+    posts: int
+    holds: int
+    violations: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A process that played ended too early, and why."""
+
+    why: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a run has come."""
+
+    wanted: int
+    played: int = 0
+    posts: int = 0
+    broken: int = 0
+
+    def count(self, one: Played) -> None:
+        """Take one more into account."""
+        self.played += 1
+        self.posts += one.posts
+        self.broken += bool(one.violations)
+
+    @property
+    def is_worth_a_line(self) -> bool:
+        """Whether a hundredth of the way, or ten scenarios, has passed since the last line."""
+        return self.played % max(10, self.wanted // 100) == 0
+
+    def told(self, seeds: range) -> str:
+        """Sum it up."""
+        return (
+            f"{self.played} random scenarios (seeds {seeds.start} to {seeds.stop - 1}): "
+            f"{self.posts} resets, {self.broken} with broken invariants"
+        )
+
+
+def play_seed(seed: int, database: SimulatedDatabase) -> Played:
+    """Play one seed's scenario; an error of the simulation itself counts as a violation."""
+    try:
+        outcome = simulate(parse_scenario(scenario_text(seed)), database, invariants=True)
+    except NotAScenario as error:
+        why = Failure("some time", "a scenario that can happen", str(error))
+        return Played(seed, 0, 0, (why,))
+    posts = sum(reset.posted for reset in outcome.record.resets)
+    return Played(seed, posts, len(outcome.record.holds), tuple(outcome.failures))
+
+
+def play_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
+    """Play every seed, in so many processes, each with a database of its own."""
+    if jobs == 1:
+        with running_database() as database:
+            for seed in seeds:
+                yield play_seed(seed, database)
+        return
+    yield from _play_beside(seeds, jobs)
+
+
+def _play_beside(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
+    context = multiprocessing.get_context("spawn")
+    results: SimpleQueue[Played | Died] = context.SimpleQueue()
+    players = [
+        context.Process(target=_play_into, args=(seeds[number::jobs], results), daemon=True)
+        for number in range(jobs)
+    ]
+    for player in players:
+        player.start()
+    try:
+        for _ in seeds:
+            result = results.get()
+            match result:
+                case Died(why):
+                    raise RuntimeError(why)
+                case Played():
+                    yield result
+        for player in players:
+            player.join()
+    finally:
+        for player in players:
+            player.terminate()
+            player.join()
+
+
+def _play_into(seeds: Sequence[int], results: "SimpleQueue[Played | Died]") -> None:
+    try:
+        for played in play_seeds(seeds, 1):
+            results.put(played)
+    except Exception as error:
+        results.put(Died(repr(error)))
+        raise
+
+
+def keep(seed: int, folder: Path) -> Path:
+    """Write the scenario of a seed, so that it can be played again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"chance-{seed}.yaml"
+    file.write_text(scenario_text(seed))
+    return file

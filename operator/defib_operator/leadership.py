@@ -8,7 +8,7 @@ checked again by every statement that matters.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -38,6 +38,9 @@ class Leadership:
         self._epoch: int | None = None
         self._believed_until = 0.0
         self._is_lost = False
+        self._foreign: datetime | None = None
+        """When another's lease runs out, as last read, and since when it reads so."""
+        self._foreign_since = 0.0
 
     @property
     def leads(self) -> bool:
@@ -63,14 +66,24 @@ class Leadership:
         limit = self._duration.total_seconds() / 2
         try:
             async with asyncio.timeout(limit), self._engine.begin() as connection:
-                epoch = await lease.take_or_renew(connection, self._identity, self._duration)
+                epoch = await lease.take_or_renew(
+                    connection, self._identity, self._duration, overdue=self._overdue(asked)
+                )
+                foreign = None if epoch is not None else await lease.expires_at(connection)
         except (TimeoutError, OSError, *DATABASE_ERRORS) as error:
             self._note_loss(error)
             return
         self._is_lost = False
+        if foreign != self._foreign:
+            self._foreign, self._foreign_since = foreign, asyncio.get_running_loop().time()
         self._note(epoch)
         self._epoch = epoch
         self._believed_until = asked + self._duration.total_seconds() * MARGIN
+
+    def _overdue(self, now: float) -> datetime | None:
+        """Name another's lease that was not renewed, by our own clock, for as long as it lasts."""
+        waited = now - self._foreign_since
+        return self._foreign if waited > self._duration.total_seconds() else None
 
     def _note(self, epoch: int | None) -> None:
         if epoch is not None and epoch != self._epoch:

@@ -106,3 +106,23 @@ async def test_nobody_takes_it_while_a_transaction_relies_on_it(engine: AsyncEng
             await lease.take_or_renew(asking, "b", LEASE)
     async with engine.begin() as asking:
         assert await lease.take_or_renew(asking, "b", LEASE) == 2
+
+
+async def test_a_lease_from_the_future_can_be_taken_once_it_was_seen_not_to_be_renewed(
+    stored: Stored,
+) -> None:
+    await take(stored, "a")
+    await stored.move(-3600 * SECOND)
+    assert await take(stored, "b") is None
+    seen = await lease.expires_at(stored.connection)
+    assert await lease.take_or_renew(stored.connection, "b", LEASE, overdue=seen) == 2
+
+
+async def test_a_lease_that_was_renewed_meanwhile_cannot_be_taken_as_overdue(
+    stored: Stored,
+) -> None:
+    await take(stored, "a")
+    seen = await lease.expires_at(stored.connection)
+    await stored.move(SECOND)
+    assert await take(stored, "a") == 1
+    assert await lease.take_or_renew(stored.connection, "b", LEASE, overdue=seen) is None

@@ -11,7 +11,7 @@ BLIND_AFTER = 15 * SECOND
 
 
 async def prove(stored: Stored, replica: str = "a", *, jumped: bool = False) -> float:
-    return await liveness.prove(stored.hot, replica, jumped=jumped)
+    return (await liveness.prove(stored.hot, replica, jumped=jumped)).now
 
 
 async def gaps(stored: Stored) -> list[tuple[datetime, datetime, str]]:
@@ -155,3 +155,27 @@ async def test_the_last_blindness_counts(stored: Stored) -> None:
 
 async def test_there_was_never_a_gap(stored: Stored) -> None:
     assert await blindness(stored) is None
+
+
+async def test_a_clock_set_back_is_a_jump_even_for_a_replica_that_has_just_begun(
+    stored: Stored,
+) -> None:
+    await prove(stored, "ended")
+    await stored.move(-3600 * SECOND)
+    proof = await liveness.prove(stored.hot, "new")
+    assert proof.went_back
+    assert await gaps(stored) == [(stored.now, stored.now, "clock_jump")]
+    assert not (await liveness.prove(stored.hot, "new")).went_back
+
+
+async def test_moments_from_the_future_count_from_now(stored: Stored) -> None:
+    vm = await stored.reporting_vm()
+    other = await stored.reporting_vm()
+    earlier = stored.now - 7200 * SECOND
+    await stored.set(other, last_heartbeat=earlier, clock_floor=earlier, alive_since=earlier)
+    await stored.move(-3600 * SECOND)
+    await liveness.forget_the_future(stored.hot)
+    row, kept = await stored.state(vm), await stored.state(other)
+    assert row.last_heartbeat == row.clock_floor == stored.now
+    assert row.last_attempt_at is None
+    assert kept.last_heartbeat == kept.clock_floor == kept.alive_since == earlier

@@ -53,10 +53,12 @@ class Prover:
         """Prove that a heartbeat would be stored; True where the clock was seen to jump."""
         before = self._monotonic()
         await heartbeats.store(connection, ())
-        now = await liveness.prove(connection, self._replica)
-        reading = Reading(now, before, self._monotonic())
+        proof = await liveness.prove(connection, self._replica)
+        reading = Reading(proof.now, before, self._monotonic())
         jumped = self._last is not None and reading.contradicts(self._last)
         self._last = reading
-        if jumped:
+        if jumped and not proof.went_back:
             await liveness.prove(connection, self._replica, jumped=True)
+        if jumped or proof.went_back:
+            await liveness.forget_the_future(connection)
         return jumped

@@ -14,7 +14,7 @@ UPDATE leader_lease l SET
 FROM (SELECT defib_now() AS now) AS clock
 WHERE l.name = 'operator'
   AND (l.holder = :holder OR l.holder IS NULL OR l.expires_at IS NULL
-       OR l.expires_at <= clock.now)
+       OR l.expires_at <= clock.now OR l.expires_at = CAST(:overdue AS timestamptz))
 RETURNING l.epoch
 """)
 RELEASE = text("""
@@ -32,21 +32,38 @@ SELECT EXISTS (SELECT FROM leader_lease
 MINE = text("""
 SELECT EXISTS (SELECT FROM leader_lease WHERE name = 'operator' AND epoch = :epoch FOR SHARE)
 """)
+EXPIRES_AT = text("SELECT expires_at FROM leader_lease WHERE name = 'operator'")
 LEADER = text("""
 SELECT holder, epoch, expires_at > defib_now() AS valid FROM leader_lease WHERE name = 'operator'
 """)
 
 
 async def take_or_renew(
-    connection: AsyncConnection, holder: str, duration: timedelta
+    connection: AsyncConnection,
+    holder: str,
+    duration: timedelta,
+    *,
+    overdue: datetime | None = None,
 ) -> int | None:
     """Take the lease or prolong it; return its epoch, or None while another holds it.
 
+    `overdue`: a lease that ends then may be taken as well: by the caller's own clock it was not
+    renewed for longer than it lasts. Else nobody could lead after the database's clock was set back
+    until that has caught up.
+
     A holder whose lease had run out gets a new epoch, so what it began before is not its own.
     """
-    epoch = await connection.execute(TAKE, {"holder": holder, "duration": duration})
+    epoch = await connection.execute(
+        TAKE, {"holder": holder, "duration": duration, "overdue": overdue}
+    )
     found = epoch.scalar_one_or_none()
     return None if found is None else int(found)
+
+
+async def expires_at(connection: AsyncConnection) -> datetime | None:
+    """Say when the lease runs out, whoever holds it."""
+    moment: datetime | None = (await connection.execute(EXPIRES_AT)).scalar_one()
+    return moment
 
 
 async def release(connection: AsyncConnection, holder: str, epoch: int) -> None:

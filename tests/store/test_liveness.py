@@ -176,6 +176,6 @@ async def test_moments_from_the_future_count_from_now(stored: Stored) -> None:
     await stored.move(-3600 * SECOND)
     await liveness.forget_the_future(stored.hot)
     row, kept = await stored.state(vm), await stored.state(other)
-    assert row.last_heartbeat == row.clock_floor == stored.now
+    assert row.last_heartbeat == row.alive_since == stored.now
     assert row.last_attempt_at is None
     assert kept.last_heartbeat == kept.clock_floor == kept.alive_since == earlier

@@ -81,7 +81,8 @@ LEFT JOIN pause p ON p.vm_id = s.vm_id AND p.ended_at IS NULL
 JOIN rule r ON r.fleet = s.config_id
 WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
   AND (s.state = 'down'
-       OR :now - greatest(s.last_heartbeat, s.clock_floor, v.managed_at, r.floor)
+       OR :now - greatest(s.last_heartbeat, s.clock_floor, r.floor,
+            CASE WHEN v.managed_at <= :now THEN v.managed_at END)
           > r.suspect_after AND NOT {relays.unheard("r.suspect_after")})
   AND {MEMBER_SQL}
   AND ({PAUSE_REASON} IS NULL OR {PAUSE_UNTIL} <= :now)

@@ -87,7 +87,7 @@ GO = text(f"""
 UPDATE global_stop SET ended_at = greatest(:now, started_at), ended_by = :actor
 WHERE ended_at IS NULL AND config_id IS NOT DISTINCT FROM CAST(:config_id AS int) {RETURNING}
 """)
-LAST_STOP_ENDED = text("SELECT max(ended_at) FROM global_stop")
+LAST_STOP_ENDED = text("SELECT max(ended_at) FROM global_stop WHERE ended_at <= defib_now()")
 
 LOCK_VM = text("SELECT vm_id FROM vm_state WHERE vm_id = :vm_id FOR UPDATE")
 END_PAUSE = text("""

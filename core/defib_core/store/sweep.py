@@ -213,7 +213,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     v.proxmox_name,
     CAST(v.pinned_uuid AS text) AS pinned_uuid, CAST(v.smbios_uuid AS text) AS smbios_uuid,
     s.state, s.last_heartbeat,
-    greatest(s.clock_floor, v.managed_at) AS clock_floor, s.stale_timeout, s.reports,
+    greatest(s.clock_floor, CASE WHEN v.managed_at <= :now THEN v.managed_at END) AS clock_floor,
+    s.stale_timeout, s.reports,
     s.max_attempts, v.remediation_enabled, v.steps,
     {PAUSE_REASON} AS paused_reason, {PAUSE_UNTIL} AS paused_until, s.status,
     s.reset_attempts, s.last_attempt_at,
@@ -257,9 +258,10 @@ CONFIGS = text("SELECT id, namespace, name, spec FROM system_config ORDER BY id"
 # A proof from the future was made before the clock jumped back: it proves nothing now.
 LIVENESS = text("SELECT max(proved_at) FROM ingest_liveness WHERE proved_at <= defib_now()")
 
+# What ended in the future ended before the clock was set back, which is a gap of its own.
 LAST_GAP = text("""
 SELECT max(ended_at) FROM ingest_gap
-WHERE cause = 'clock_jump' OR ended_at - started_at > :blind_after
+WHERE (cause = 'clock_jump' OR ended_at - started_at > :blind_after) AND ended_at <= defib_now()
 """)
 
 IN_FLIGHT = text("""

@@ -27,6 +27,7 @@ SETTLED = 120.0
 """What a sweep, a look, and a watch on traffic may take together."""
 SMALL_JUMP = 6.0
 """Larger ones are noticed as blindness."""
+BLIND_WITHIN = 17.0
 HOUR, SLACK = 3600.0, 10.0
 REPORTS_WITHIN = 31.0
 
@@ -101,11 +102,24 @@ class Story:
         """An automatic reset comes a full timeout after the VM could be heard again, or later."""
         for post in self._automatic_posts():
             timeout = post.config.stale_timeout_ms / 1000
+            if self._is_blind(post.at):
+                yield _failure(post.at, f"no reset of {post.vm} while blind", post.step)
             heard = [at for at in self.record.heard.get(post.vm, ()) if at <= post.at]
             since = max([*heard[-1:], *self._floors(post.at)], default=0.0)
             if post.at - since < timeout - 1:
                 wanted = f"{post.vm} silent for {timeout:g} s, and listened to, before its reset"
                 yield _failure(post.at, wanted, f"{post.at - since:.0f} s")
+
+    def _is_blind(self, moment: float) -> bool:
+        """Whether no heartbeat could be stored for long enough to know."""
+        since: dict[str, float] = {}
+        for event in self.scenario.events:
+            match event.happening:
+                case Outage("ingest" | "database" as part, up) if event.at <= moment and up:
+                    since.pop(part, None)
+                case Outage("ingest" | "database" as part, _) if event.at <= moment:
+                    since.setdefault(part, event.at)
+        return any(moment - began > BLIND_WITHIN for began in since.values())
 
     def _floors(self, before: float) -> Iterator[float]:
         """When outages ended that were long enough, jumps, and global stops."""
@@ -122,7 +136,13 @@ class Story:
                     yield event.at
 
     def _ended(
-        self, since: dict[object, float], part: object, event: Event, *, up: bool, least: float = 17
+        self,
+        since: dict[object, float],
+        part: object,
+        event: Event,
+        *,
+        up: bool,
+        least: float = BLIND_WITHIN,
     ) -> Iterator[float]:
         if not up:
             since.setdefault(part, event.at)

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 AT_A_TIME_PER_NODE = 4
 IO_THRESHOLD_BYTES = 64 * 1024
 LONGEST_WINDOW = timedelta(minutes=5)
+AT_ONCE = timedelta(0)
+"""Less than this has passed only where the clock was set back: what was seen before is void."""
 
 Finding = GuestFacts | LookFailure
 
@@ -82,7 +84,7 @@ class IoWatch:
             return IoAnswer.NO_EVIDENCE
         first = self._first.get(vm_id)
         longest = max(window, LONGEST_WINDOW)
-        if first is None or total < first.bytes or now - first.at > 4 * longest:
+        if first is None or total < first.bytes or not AT_ONCE <= now - first.at <= 4 * longest:
             self._first[vm_id] = _Sample(now, total)
             return IoAnswer.STILL_LOOKING
         lasted = now - first.at

@@ -7,7 +7,7 @@ rows.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,7 +18,7 @@ from defib_core.domain.limits import NodeKey, Room, Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import CancelReason
 from defib_core.store import execution, sweep
-from defib_core.store.clock import database_now
+from defib_core.store.clock import CLOCK_JUMP, database_now
 from defib_core.store.execution import Intent
 from defib_core.store.sweep import Candidate
 from defib_operator.clusters import Unconnected
@@ -40,6 +40,7 @@ NOT_MANAGED = (
     "no VirtualMachine resource stands for this VM (it was deleted, or is not accepted); apply one"
 )
 EXPIRED = "no operator took it up within five minutes; ask again"
+CLOCK_WAS_SET_BACK = "the database's clock was set back since; ask again"
 NO_LONGER_DOWN = "it is not down any more"
 
 ClientOf = Callable[[int], Awaitable[ProxmoxClient]]
@@ -123,8 +124,8 @@ class Pipeline:
         scene, one = await self._read(intent)
         if one is None or finding is None:
             await self._cancel(intent, epoch, CancelReason.NOT_MANAGED, NOT_MANAGED)
-        elif intent.source.is_manual and scene.now - intent.requested_at > MANUAL_EXPIRES:
-            await self._cancel(intent, epoch, CancelReason.EXPIRED, EXPIRED)
+        elif (why := _out_of_date(intent, scene.now)) is not None:
+            await self._cancel(intent, epoch, CancelReason.EXPIRED, why)
         else:
             await self._judge(intent, replace(one, unfinished=False), (scene, finding), epoch)
 
@@ -206,6 +207,15 @@ class Pipeline:
             now = await database_now(connection)
             await execution.cancel(connection, intent.id, reason=reason, message=message, now=now)
         log.info("intent_cancelled", intent=intent.id, vm=intent.vm_id, reason=reason, why=message)
+
+
+def _out_of_date(intent: Intent, now: datetime) -> str | None:
+    """Say why an intent is too old to be carried out; None where it is not."""
+    if intent.requested_at > now + CLOCK_JUMP:
+        return CLOCK_WAS_SET_BACK  # whether the VM was heard since cannot be told
+    if intent.source.is_manual and now - intent.requested_at > MANUAL_EXPIRES:
+        return EXPIRED
+    return None
 
 
 def _heard_since(intent: Intent, one: Candidate) -> bool:

@@ -153,7 +153,7 @@ class Posting:
                 return await self._follow(found)
             async with self.engine.connect() as connection:
                 now = await database_now(connection)
-            if now - sending_at > SEARCH_FOR:
+            if not -SEARCH_SLACK <= now - sending_at <= SEARCH_FOR:  # past, or the clock set back
                 return Ended(Phase.UNKNOWN, f"{text}; no task of it was found")
             await asyncio.sleep(POLL_EVERY.total_seconds())
 

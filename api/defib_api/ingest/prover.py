@@ -12,9 +12,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from defib_core.store import heartbeats, liveness
+from defib_core.store.clock import CLOCK_JUMP
 
 EVERY = liveness.PROVE_EVERY.total_seconds()
-JUMP = liveness.CLOCK_JUMP.total_seconds()
+JUMP = CLOCK_JUMP.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

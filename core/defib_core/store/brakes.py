@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.domain.brakes import Scope, ScopeKind, Silent, Verdict
 from defib_core.domain.states import State
 from defib_core.store import relays
+from defib_core.store.clock import has_come
 from defib_core.store.relays import RelayClock
 from defib_core.store.tables import MEMBER_SQL, PAUSE_REASON, PAUSE_UNTIL
 
@@ -82,7 +83,7 @@ JOIN rule r ON r.fleet = s.config_id
 WHERE s.state IN ('healthy', 'warning', 'down') AND s.reports >= r.arm_after
   AND (s.state = 'down'
        OR :now - greatest(s.last_heartbeat, s.clock_floor, r.floor,
-            CASE WHEN v.managed_at <= :now THEN v.managed_at END)
+            CASE WHEN {has_come("v.managed_at")} THEN v.managed_at END)
           > r.suspect_after AND NOT {relays.unheard("r.suspect_after")})
   AND {MEMBER_SQL}
   AND ({PAUSE_REASON} IS NULL OR {PAUSE_UNTIL} <= :now)
@@ -134,9 +135,9 @@ COUNT_LABELLED = text(
     )
 )
 OPEN = text("SELECT id, kind, key, held FROM brake WHERE ended_at IS NULL")
-ENDED = text("""
+ENDED = text(f"""
 SELECT kind, key, max(ended_at) AS ended_at FROM brake
-WHERE held AND ended_at > :since GROUP BY kind, key
+WHERE held AND ended_at > :since AND {has_come("ended_at", "defib_now()")} GROUP BY kind, key
 """)
 BEGIN = text("""
 INSERT INTO brake (kind, key, reason, message, started_at, held)

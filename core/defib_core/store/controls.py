@@ -19,6 +19,7 @@ from defib_core.store import audit as log
 from defib_core.store import intents
 from defib_core.store import windows as maintenance
 from defib_core.store.audit import BY_ANNOTATION, BY_MANIFEST, AuditQuery, Deed, Who, audit_log
+from defib_core.store.clock import has_come
 from defib_core.store.intents import AlreadyAsked, AlreadyUnfinished, ManualRequest, Requested
 from defib_core.store.rejections import record_rejection
 from defib_core.store.windows import (
@@ -87,7 +88,9 @@ GO = text(f"""
 UPDATE global_stop SET ended_at = greatest(:now, started_at), ended_by = :actor
 WHERE ended_at IS NULL AND config_id IS NOT DISTINCT FROM CAST(:config_id AS int) {RETURNING}
 """)
-LAST_STOP_ENDED = text("SELECT max(ended_at) FROM global_stop WHERE ended_at <= defib_now()")
+LAST_STOP_ENDED = text(f"""
+SELECT max(ended_at) FROM global_stop WHERE {has_come("ended_at", "defib_now()")}
+""")
 
 LOCK_VM = text("SELECT vm_id FROM vm_state WHERE vm_id = :vm_id FOR UPDATE")
 END_PAUSE = text("""

@@ -13,10 +13,11 @@ from datetime import timedelta
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from defib_core.store.clock import CLOCK_JUMP
+
 PROVE_EVERY = timedelta(seconds=1)
 GAP_AFTER = timedelta(seconds=2)
 """Shorter silences are ordinary; `safety.blindAfterSeconds` cannot be set lower."""
-CLOCK_JUMP = timedelta(seconds=5)
 
 PROVE = """
 WITH clock AS (SELECT defib_now() AS now),

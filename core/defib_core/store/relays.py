@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from defib_core.store.liveness import CLOCK_JUMP, GAP_AFTER
+from defib_core.store.clock import CLOCK_JUMP, has_come
+from defib_core.store.liveness import GAP_AFTER
 from defib_core.store.tokens import digest
 
 PROVE_EVERY = timedelta(seconds=1)
@@ -45,10 +46,11 @@ UPDATE relay SET proved_at = clock.now, waiting = :waiting, lost = :lost, versio
 FROM clock WHERE id = :relay_id AND revoked_at IS NULL
 """)
 # One that was revoked is no longer waited for: its VMs have a full timeout from then on.
-PROOFS = text("""
+PROOFS = text(f"""
 SELECT r.id, r.name, r.proved_at, r.revoked_at,
     (SELECT max(g.ended_at) FROM relay_gap g
-     WHERE g.relay_id = r.id AND g.ended_at - g.started_at > :blind_after) AS back_at
+     WHERE g.relay_id = r.id AND g.ended_at - g.started_at > :blind_after
+       AND {has_come("g.ended_at", "defib_now()")}) AS back_at
 FROM relay r
 """)
 

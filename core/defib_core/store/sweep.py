@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.domain.actions import Action
 from defib_core.domain.states import State
 from defib_core.store import controls, relays
+from defib_core.store.clock import has_come
 from defib_core.store.relays import RelayClock
 from defib_core.store.tables import MANAGED_SQL, PAUSE_REASON, PAUSE_UNTIL
 from defib_core.store.unwell import Patience, smallest_timeouts
@@ -213,8 +214,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     v.proxmox_name,
     CAST(v.pinned_uuid AS text) AS pinned_uuid, CAST(v.smbios_uuid AS text) AS smbios_uuid,
     s.state, s.last_heartbeat,
-    greatest(s.clock_floor, CASE WHEN v.managed_at <= :now THEN v.managed_at END) AS clock_floor,
-    s.stale_timeout, s.reports,
+    greatest(s.clock_floor, CASE WHEN {has_come("v.managed_at")} THEN v.managed_at END)
+        AS clock_floor, s.stale_timeout, s.reports,
     s.max_attempts, v.remediation_enabled, v.steps,
     {PAUSE_REASON} AS paused_reason, {PAUSE_UNTIL} AS paused_until, s.status,
     s.reset_attempts, s.last_attempt_at,
@@ -237,7 +238,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
                           AND p.sending_at > s.last_heartbeat) AS owes_start,
     s.relay_id, v.proxmox_busy,
     (SELECT j.reason FROM report_rejection j WHERE j.vm_id = s.vm_id
-     AND j.at > :now - s.stale_timeout AND j.at > s.last_heartbeat) AS rejected_reason,
+     AND j.at > :now - s.stale_timeout AND j.at > s.last_heartbeat AND {has_come("j.at")})
+        AS rejected_reason,
     h.released_at IS NOT NULL AS hold_released,
     h.id AS hold_id, h.reason AS hold_reason, h.message AS hold_message
 FROM vm_state s
@@ -256,14 +258,19 @@ JUDGED = text(CANDIDATES.format(which=NAMED))
 CONFIGS = text("SELECT id, namespace, name, spec FROM system_config ORDER BY id")
 
 # A proof from the future was made before the clock jumped back: it proves nothing now.
-LIVENESS = text("SELECT max(proved_at) FROM ingest_liveness WHERE proved_at <= defib_now()")
-
-# What ended in the future ended before the clock was set back, which is a gap of its own.
-LAST_GAP = text("""
-SELECT max(ended_at) FROM ingest_gap
-WHERE (cause = 'clock_jump' OR ended_at - started_at > :blind_after) AND ended_at <= defib_now()
+LIVENESS = text(f"""
+SELECT max(proved_at) FROM ingest_liveness WHERE {has_come("proved_at", "defib_now()")}
 """)
 
+# What ended in the future ended before the clock was set back, which is a gap of its own.
+LAST_GAP = text(f"""
+SELECT max(ended_at) FROM ingest_gap
+WHERE (cause = 'clock_jump' OR ended_at - started_at > :blind_after)
+  AND {has_come("ended_at", "defib_now()")}
+""")
+
+# A reset from the future was sent before the clock jumped back; its VM's `last_attempt_at` was
+# brought to the jump then (see liveness.py), so that its place is free in time.
 IN_FLIGHT = text("""
 SELECT v.config_id, v.cluster_id, coalesce(r.node, v.node) AS node, count(*) AS resets
 FROM reset_history r
@@ -275,14 +282,19 @@ WHERE r.phase IN ('sending', 'sent')
    OR (r.phase = 'requested' AND r.source = 'auto')
    OR (r.phase IN ('succeeded', 'unknown') AND r.recovered_at IS NULL
        AND (s.last_heartbeat IS NULL OR s.last_heartbeat < r.requested_at)
-       AND r.sent_at > :now - make_interval(secs => (c.spec ->> 'bootGraceSeconds')::float8)
+       AND least(r.sent_at, s.last_attempt_at)
+           > :now - make_interval(secs => (c.spec ->> 'bootGraceSeconds')::float8)
        AND r.sent_at > :now - interval '1 day')
 GROUP BY 1, 2, 3
 """)
 
 SENT_LAST_HOUR = text("""
-SELECT v.config_id, count(*) AS resets FROM reset_history r JOIN vm v ON v.id = r.vm_id
-WHERE r.sent_at > :now - interval '1 hour' OR r.phase = 'requested' GROUP BY 1
+SELECT v.config_id, count(*) AS resets
+FROM reset_history r JOIN vm v ON v.id = r.vm_id JOIN vm_state s ON s.vm_id = r.vm_id
+WHERE r.sent_at > :now - interval '1 hour'
+      AND least(r.sent_at, s.last_attempt_at) > :now - interval '1 hour'
+   OR r.phase = 'requested'
+GROUP BY 1
 """)
 
 FLEET_SIZES = text(f"SELECT config_id, count(*) AS vms FROM vm WHERE {MANAGED_SQL} GROUP BY 1")

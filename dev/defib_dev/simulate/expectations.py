@@ -78,9 +78,11 @@ class Judged:
         if most is not None:
             yield from self.in_flight_above(most)
 
-    def in_flight_above(self, most: int) -> Iterator[Failure]:
-        """Find the first moment with more resets in flight."""
-        spans = self._flights()
+    def in_flight_above(
+        self, most: int, among: Callable[[Reset], bool] | None = None
+    ) -> Iterator[Failure]:
+        """Find the first moment with more resets in flight: of all, or of some that were sent."""
+        spans = self._flights(among)
         for start, _ in spans:
             together = sum(1 for begun, ended in spans if begun <= start < ended)
             if together > most:
@@ -88,9 +90,12 @@ class Judged:
                 yield Failure(format_moment(start), f"at most {most} resets in flight", seen)
                 return
 
-    def _flights(self) -> list[tuple[float, float]]:
+    def _flights(self, among: Callable[[Reset], bool] | None) -> list[tuple[float, float]]:
         """Say from when to when each reset was in flight: see docs/safety.md."""
-        spans = [self._flight(one) for one in self.record.resets if one.outcome != Phase.DRY_RUN]
+        sent = [one for one in self.record.resets if one.outcome != Phase.DRY_RUN]
+        if among is not None:
+            return sorted(self._flight(one) for one in sent if among(one))
+        spans = [self._flight(one) for one in sent]
         spans += [(one.intended_at, one.at) for one in self.record.cancelled if not one.is_manual]
         return sorted(spans)
 

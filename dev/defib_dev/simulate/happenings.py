@@ -1,6 +1,6 @@
 """Makes the events of a scenario happen. Judges nothing: what follows is production's to decide."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from defib_core.store.intents import ManualRequest, Requested
 from defib_dev.proxmox_sim.model import ModelError
 from defib_dev.simulate import scenario as values
 from defib_dev.simulate.reading import NotAScenario
-from defib_dev.simulate.scenario import Event
+from defib_dev.simulate.scenario import ALL, Event, Vm
 from defib_dev.simulate.world import Asked, World
 
 WHO = Who(actor="scenario", source=Source.CLI)
@@ -34,15 +34,23 @@ async def happen(world: World, event: Event) -> None:
 
 
 async def _silence(world: World, one: values.Silence) -> None:
-    world.guests.change(world.scenario.vms(one.vms), {"frozen": True})
+    world.guests.change(_named(world, one.vms), {"frozen": True})
 
 
 async def _agent_dies(world: World, one: values.AgentDies) -> None:
-    world.guests.change(world.scenario.vms(one.vms), {"agentDead": True})
+    world.guests.change(_named(world, one.vms), {"agentDead": True})
 
 
 async def _resume(world: World, one: values.Resume) -> None:
-    world.guests.change(world.scenario.vms(one.vms), {"frozen": False, "agentDead": False})
+    world.guests.change(_named(world, one.vms), {"frozen": False, "agentDead": False})
+
+
+def _named(world: World, names: Sequence[str]) -> list[Vm]:
+    """Find guests by name; `all` are those that there are."""
+    found = world.scenario.vms(names)
+    if ALL in names:
+        return [vm for vm in found if world.guests.guest(vm) is not None]
+    return found
 
 
 async def _metrics(world: World, one: values.Metrics) -> None:
@@ -147,6 +155,7 @@ async def _global_stop(world: World, one: values.GlobalStop) -> None:
             await controls.begin_global_stop(connection, WHO, STOPPED_BECAUSE, now)
         else:
             await controls.end_global_stop(connection, WHO, now)
+        world.is_stopped = one.stopped
 
     await _insist(world, act)
 

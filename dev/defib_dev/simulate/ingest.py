@@ -60,6 +60,8 @@ class Ingest:
         self._silent: dict[str, Vm] = {}
         self.heard: dict[str, list[float]] = defaultdict(list)
         """When each VM's heartbeats were stored."""
+        self.refused: dict[str, list[float]] = defaultdict(list)
+        """When reports of each VM were refused."""
 
     @property
     def is_up(self) -> bool:
@@ -160,6 +162,7 @@ class Ingest:
             for vm in vms:
                 vm_id = self._vm_ids[vm.name]
                 await controls.record_rejection(connection, vm_id, REFUSED, now)
+                self.refused[vm.name].append(self._timeline.elapsed)
 
     def passed(self, length: float) -> None:
         """Take note that time was skipped in which everybody went on reporting."""

@@ -4,241 +4,249 @@ Judged by how things truly stood when a POST was sent, not by what Defib believe
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from defib_core.config.system_config import SystemConfigSpec
-from defib_core.domain.actions import Phase, Source
+from defib_core.domain.actions import Phase
 from defib_dev.simulate.expectations import Failure, Judged
+from defib_dev.simulate.floors import NOTICED_JUMP, blind_since, floors
 from defib_dev.simulate.moments import format_moment
-from defib_dev.simulate.record import Record, Reset
-from defib_dev.simulate.scenario import (
-    ClockJump,
-    Event,
-    GlobalStop,
-    Outage,
-    Scenario,
-)
-from defib_dev.simulate.world import Post
+from defib_dev.simulate.record import Reset
+from defib_dev.simulate.scenario import ClockJump
+from defib_dev.simulate.story import Ended, Story
 
 LEAST_IN_FLIGHT = 2
 SETTLED = 120.0
 """What a sweep, a look, and a watch on traffic may take together."""
-SMALL_JUMP = 6.0
-"""Larger ones are noticed as blindness."""
-BLIND_WITHIN = 17.0
+LONGEST_WAIT = 3600.0
 HOUR, SLACK = 3600.0, 10.0
 REPORTS_WITHIN = 31.0
+A_MOMENT = 1.0
+DOWN, MISSING = "down", "HeartbeatMissing"
+
+Check = Callable[[Story], Iterator[Failure]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A VM at the scenario's end, as the database and the world have it."""
-
-    vm: str
-    state: str
-    reporting: bool
-    refused: bool
-    is_off_by_us: bool
-    """We stopped it, and it is still off."""
-    is_explained: bool
-    """It has an open hold, an unfinished intent, or a dry run."""
+def violations(story: Story) -> list[Failure]:
+    """Find everything that must never be."""
+    return [violation for check in CHECKS for violation in check(story)]
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
-    """A scenario, what happened, and how it ended."""
+def _one_post_a_claim(story: Story) -> Iterator[Failure]:
+    sent = Counter((post.vm, post.step) for post in story.posts)
+    for (vm, step), count in sent.items():
+        claimed = story.claims.get((vm, step), 0)
+        if count > claimed:
+            yield _failure(0.0, f"{claimed} POSTs of {step} of {vm}, as claimed", f"{count}")
 
-    scenario: Scenario
-    record: Record
-    posts: Sequence[Post]
-    claims: Mapping[tuple[str, str], int]
-    """How often each POST of each VM was claimed."""
-    ends: Sequence[Ended]
 
-    def violations(self) -> list[Failure]:
-        """Find everything that must never be."""
-        checks: Sequence[Callable[[], Iterator[Failure]]] = (
-            self._one_post_a_step,
-            self._waits_are_kept,
-            self._never_after_being_blind,
-            self._never_what_proxmox_has_busy,
-            self._never_the_living,
-            self._never_under_the_global_stop,
-            self._places_are_kept,
-            self._hours_are_kept,
-            self._everybody_is_accounted_for,
-        )
-        return [violation for check in checks for violation in check()]
+def _one_intent_at_a_time(story: Story) -> Iterator[Failure]:
+    spans = defaultdict(list)
+    for one in story.record.resets:
+        spans[one.vm].append((one.intended_at, one.ended_at or story.scenario.until))
+    for one in story.record.cancelled:
+        spans[one.vm].append((one.intended_at, one.at))
+    for vm, found in spans.items():
+        for (_, ended), (begun, _) in pairwise(sorted(found)):
+            if begun < ended:
+                yield _failure(begun, f"one unfinished intent of {vm}", "two")
 
-    def _one_post_a_step(self) -> Iterator[Failure]:
-        sent = Counter((post.vm, post.step) for post in self.posts)
-        for (vm, step), count in sent.items():
-            claimed = self.claims.get((vm, step), 0)
-            if count > claimed:
-                yield _failure(0.0, f"{claimed} POSTs of {step} of {vm}, as claimed", f"{count}")
 
-    def _waits_are_kept(self) -> Iterator[Failure]:
-        by_vm = defaultdict(list)
-        for reset in self._automatic():
-            by_vm[reset.vm].append(reset)
-        shortest = self._shortest_wait()
-        for resets in by_vm.values():
-            for first, second in pairwise(resets):
-                if second.at - first.at < shortest and not self._owed_start(first, second):
-                    wanted = f"{shortest:g} s between two attempts of {first.vm}"
-                    yield _failure(second.at, wanted, f"{second.at - first.at:.0f} s")
+def _waits_are_kept(story: Story) -> Iterator[Failure]:
+    """Attempt k+1 comes `bootGrace * 2^(k-1)` after attempt k; a start that is owed at once."""
+    if any(isinstance(event.happening, ClockJump) for event in story.scenario.events):
+        return
+    grace = min(config.boot_grace_seconds for _, config in story.configs)
+    by_vm = defaultdict(list)
+    for reset in story.automatic():
+        by_vm[reset.vm].append(reset)
+    for first, second in (pair for resets in by_vm.values() for pair in pairwise(resets)):
+        wait = min(grace * 2 ** (first.attempt - 1), LONGEST_WAIT)
+        follows = second.attempt > first.attempt and not _owed_start(first, second)
+        if follows and second.at - first.at < wait - A_MOMENT:
+            wanted = f"{wait:g} s between attempts {first.attempt} and the next of {first.vm}"
+            yield _failure(second.at, wanted, f"{second.at - first.at:.0f} s")
 
-    def _shortest_wait(self) -> float:
-        timeout = min(one.stale_timeout_ms for one in self._configs()) / 1000
-        return min(timeout, float(self.scenario.config.boot_grace_seconds)) - 1
 
-    def _owed_start(self, first: Reset, second: Reset) -> bool:
-        """A start that is owed waits for nothing."""
-        return first.action == second.action == "StopStart" and first.outcome != Phase.SUCCEEDED
+def _owed_start(first: Reset, second: Reset) -> bool:
+    return first.action == second.action == "StopStart" and first.outcome != Phase.SUCCEEDED
 
-    def _never_after_being_blind(self) -> Iterator[Failure]:
-        """An automatic reset comes a full timeout after the VM could be heard again, or later."""
-        for post in self._automatic_posts():
-            timeout = post.config.stale_timeout_ms / 1000
-            if self._is_blind(post.at):
-                yield _failure(post.at, f"no reset of {post.vm} while blind", post.step)
-            heard = [at for at in self.record.heard.get(post.vm, ()) if at <= post.at]
-            since = max([*heard[-1:], *self._floors(post.at)], default=0.0)
-            if post.at - since < timeout - 1:
-                wanted = f"{post.vm} silent for {timeout:g} s, and listened to, before its reset"
-                yield _failure(post.at, wanted, f"{post.at - since:.0f} s")
 
-    def _is_blind(self, moment: float) -> bool:
-        """Whether no heartbeat could be stored for long enough to know."""
-        since: dict[str, float] = {}
-        for event in self.scenario.events:
-            match event.happening:
-                case Outage("ingest" | "database" as part, up) if event.at <= moment and up:
-                    since.pop(part, None)
-                case Outage("ingest" | "database" as part, _) if event.at <= moment:
-                    since.setdefault(part, event.at)
-        return any(moment - began > BLIND_WITHIN for began in since.values())
-
-    def _floors(self, before: float) -> Iterator[float]:
-        """When outages ended that were long enough, jumps, and global stops."""
-        since: dict[object, float] = {}
-        for event in self.scenario.events:
-            if event.at > before:
-                return
-            match event.happening:
-                case Outage("ingest" | "database" as part, up):
-                    yield from self._ended(since, part, event, up=up)
-                case GlobalStop(stopped):
-                    yield from self._ended(since, "stop", event, up=not stopped, least=0.0)
-                case ClockJump(by) if abs(by) > SMALL_JUMP:
-                    yield event.at
-
-    def _ended(
-        self,
-        since: dict[object, float],
-        part: object,
-        event: Event,
-        *,
-        up: bool,
-        least: float = BLIND_WITHIN,
-    ) -> Iterator[float]:
-        if not up:
-            since.setdefault(part, event.at)
-        elif part in since and event.at - since.pop(part) > least:
-            yield event.at
-
-    def _never_what_proxmox_has_busy(self) -> Iterator[Failure]:
-        for post in self.posts:
-            if post.lock or post.is_template or post.is_another or not post.is_here:
-                yield _failure(post.at, f"no {post.step} of {post.vm} as it stands", f"{post}")
-            elif post.step == "reset" and post.power in (None, "stopped", "paused", "prelaunch"):
-                yield _failure(post.at, f"no reset of {post.vm}", f"its power is {post.power}")
-
-    def _never_the_living(self) -> Iterator[Failure]:
-        for post in self._automatic_posts():
-            signals = post.config.safety.second_life_signals
-            if post.lives and "guestAgent" in signals:
-                yield _failure(post.at, f"no reset of {post.vm}, which lives", f"{post.step}")
-
-    def _never_under_the_global_stop(self) -> Iterator[Failure]:
-        stopped = False
-        changes = [
-            (one.at, one.happening.stopped)
-            for one in self.scenario.events
-            if isinstance(one.happening, GlobalStop)
-        ]
-        if any(self._is_away(at) for at, _ in changes):
-            return
-        for post in self._first_posts():
-            for at, value in changes:
-                stopped = value if at < post.at else stopped
-            if stopped:
-                yield _failure(post.at, "no reset under the global stop", f"{post.vm}")
-
-    def _is_away(self, moment: float) -> bool:
-        """Whether the database was away, so that what a person wanted came later."""
-        away = False
-        for event in self.scenario.events:
-            match event.happening:
-                case Outage("database", up) if event.at <= moment:
-                    away = not up
-        return away
-
-    def _places_are_kept(self) -> Iterator[Failure]:
-        percent = max(one.safety.max_concurrent_percent for one in self._configs())
-        most = max(LEAST_IN_FLIGHT, len(self.scenario.fleet) * percent // 100)
-        yield from Judged(self.scenario, self.record).in_flight_above(most)
-
-    def _hours_are_kept(self) -> Iterator[Failure]:
-        most = max(one.safety.max_resets_per_hour for one in self._configs())
-        if any(isinstance(one.happening, ClockJump) for one in self.scenario.events):
-            return
-        sent = [reset.at for reset in self._automatic()]
-        for number, at in enumerate(sent):
-            within = sum(1 for other in sent[: number + 1] if at - other < HOUR - SLACK)
-            if within > most:
-                yield _failure(at, f"at most {most} resets an hour", f"{within}")
-
-    def _everybody_is_accounted_for(self) -> Iterator[Failure]:
-        until = self.scenario.until
-        timeout = max(one.stale_timeout_ms for one in self._configs()) / 1000
-        for one in self.ends:
-            heard = self.record.heard.get(one.vm, ())
-            silent_for = until - (heard[-1] if heard else 0.0)
-            if one.is_off_by_us and not one.is_explained:
-                yield _failure(until, f"{one.vm} on again, or held", "it is off, by us")
-            if (
-                one.reporting
-                and not one.refused
-                and silent_for < REPORTS_WITHIN
-                and one.state == "down"
-            ):
-                yield _failure(until, f"{one.vm} healthy, as it reports", one.state)
-            if silent_for > timeout + SETTLED and heard and not one.is_explained:
+def _attempts_are_bounded(story: Story) -> Iterator[Failure]:
+    most = max(config.max_reset_attempts for _, config in story.configs)
+    by_vm = defaultdict(list)
+    for reset in story.automatic():
+        by_vm[reset.vm].append(reset)
+    for resets in by_vm.values():
+        for number, reset in enumerate(resets):
+            is_owed = number > 0 and _owed_start(resets[number - 1], reset)
+            if reset.attempt > most and not is_owed:
                 yield _failure(
-                    until, f"{one.vm} reset, held, or given up", f"{one.state}, nothing said"
+                    reset.at, f"at most {most} attempts of {reset.vm}", f"{reset.attempt}"
                 )
 
-    def _automatic(self) -> list[Reset]:
-        return [
-            one
-            for one in self.record.resets
-            if one.source == Source.AUTO and one.outcome != Phase.DRY_RUN
-        ]
 
-    def _first_posts(self) -> list[Post]:
-        """The first POST of each reset."""
-        begun = {(one.vm, one.at) for one in self.record.resets}
-        return [post for post in self.posts if (post.vm, post.at) in begun]
+def _silent_for_a_full_timeout(story: Story) -> Iterator[Failure]:
+    """An automatic reset comes a full timeout after the VM could be heard again, or later."""
+    for post in story.first_posts(automatic=True):
+        timeout = story.config_at(post.at).stale_timeout_ms / 1000
+        heard = [at for at in story.record.heard.get(post.vm, ()) if at <= post.at]
+        since = max([*heard[-1:], *_floors(story, post.vm, post.at)], default=0.0)
+        if post.at - since < timeout - _slack(story):
+            wanted = f"{post.vm} silent for {timeout:g} s, and listened to, before its reset"
+            yield _failure(post.at, wanted, f"{post.at - since:.0f} s")
 
-    def _automatic_posts(self) -> list[Post]:
-        begun = {(one.vm, one.at) for one in self._automatic()}
-        return [post for post in self.posts if (post.vm, post.at) in begun]
 
-    def _configs(self) -> list[SystemConfigSpec]:
-        return [self.scenario.config, *(post.config for post in self.posts)]
+def _slack(story: Story) -> float:
+    """What corrections of the database's clock may have taken from a timeout."""
+    jumps = (event.happening for event in story.scenario.events)
+    by = (abs(one.by) for one in jumps if isinstance(one, ClockJump))
+    return A_MOMENT + sum(length for length in by if length <= NOTICED_JUMP)
+
+
+def _floors(story: Story, vm: str | None, before: float) -> Iterator[float]:
+    yield from floors(story.scenario, vm, before)
+    for (_, old), (at, new) in pairwise(story.configs):
+        if at <= before and old.stale_timeout_ms != new.stale_timeout_ms:
+            yield at
+
+
+def _nothing_while_blind(story: Story) -> Iterator[Failure]:
+    for post in story.first_posts(automatic=True):
+        if blind_since(story.scenario, post.at) is not None:
+            yield _failure(post.at, f"no reset of {post.vm} while blind", post.step)
+    for one in story.record.transitions:
+        if one.reason == MISSING and blind_since(story.scenario, one.at) is not None:
+            yield _failure(one.at, f"{one.vm} not down while blind", one.reason)
+
+
+def _nobody_down_who_was_heard(story: Story) -> Iterator[Failure]:
+    for one in story.record.transitions:
+        if one.reason != MISSING:
+            continue
+        timeout = story.config_at(one.at).stale_timeout_ms / 1000
+        heard = [at for at in story.record.heard.get(one.vm, ()) if at <= one.at]
+        since = max([*heard[-1:], *_floors(story, None, one.at)], default=0.0)
+        if one.at - since < timeout - _slack(story):
+            wanted = f"{one.vm} silent for {timeout:g} s, and listened to, before it is down"
+            yield _failure(one.at, wanted, f"{one.at - since:.0f} s")
+
+
+def _nothing_under_way_when_heard(story: Story) -> Iterator[Failure]:
+    """A heartbeat after the intent cancels it."""
+    for one in story.automatic():
+        heard = story.record.heard.get(one.vm, ())
+        if one.posted and any(one.intended_at < at < one.at for at in heard):
+            yield _failure(one.at, f"no POST for {one.vm}, heard since its intent", one.action)
+
+
+def _nobody_whose_reports_are_refused(story: Story) -> Iterator[Failure]:
+    for post in story.first_posts(automatic=True):
+        timeout = story.config_at(post.at).stale_timeout_ms / 1000
+        refused = [at for at in story.refused.get(post.vm, ()) if at <= post.at]
+        if refused and post.at - refused[-1] < timeout - _slack(story):
+            wanted = f"no reset of {post.vm}, whose reports are refused"
+            yield _failure(post.at, wanted, f"refused {post.at - refused[-1]:.0f} s before")
+
+
+def _nobody_unarmed(story: Story) -> Iterator[Failure]:
+    for post in story.first_posts(automatic=True):
+        wanted = min(config.safety.arm_after_reports for _, config in story.configs)
+        heard = sum(1 for at in story.record.heard.get(post.vm, ()) if at <= post.at)
+        if heard < wanted:
+            yield _failure(post.at, f"no reset of {post.vm} before {wanted} reports", f"{heard}")
+
+
+def _nothing_that_proxmox_has_busy(story: Story) -> Iterator[Failure]:
+    for post in story.posts:
+        if post.lock or post.is_template or post.is_another or not post.is_here:
+            yield _failure(post.at, f"no {post.step} of {post.vm} as it stands", f"{post}")
+        elif post.step == "reset" and post.power in (None, "stopped", "paused", "prelaunch"):
+            yield _failure(post.at, f"no reset of {post.vm}", f"its power is {post.power}")
+
+
+def _nothing_to_the_living(story: Story) -> Iterator[Failure]:
+    for post in story.first_posts(automatic=True):
+        if post.lives and "guestAgent" in post.config.safety.second_life_signals:
+            yield _failure(post.at, f"no reset of {post.vm}, which lives", f"{post.step}")
+
+
+def _nothing_a_person_forbade(story: Story) -> Iterator[Failure]:
+    for post in story.first_posts():
+        if post.is_stopped:
+            yield _failure(post.at, "no reset under the global stop", f"{post.vm}")
+        if post.config.dry_run:
+            yield _failure(post.at, f"no POST for {post.vm} in a dry run", post.step)
+    for post in story.first_posts(automatic=True):
+        if post.is_paused:
+            yield _failure(post.at, f"no reset of {post.vm} while paused", post.step)
+        if post.is_maintained:
+            yield _failure(post.at, f"no reset of {post.vm} in maintenance", post.step)
+        if not post.config.auto_reset_enabled:
+            yield _failure(post.at, f"no reset of {post.vm} while that is off", post.step)
+
+
+def _places_are_kept(story: Story) -> Iterator[Failure]:
+    percent = max(config.safety.max_concurrent_percent for _, config in story.configs)
+    most = max(LEAST_IN_FLIGHT, len(story.scenario.fleet) * percent // 100)
+    judged = Judged(story.scenario, story.record)
+    yield from judged.in_flight_above(most)
+    on_node = max(config.safety.max_concurrent_per_node for _, config in story.configs)
+    nodes = {(post.vm, post.at): post.node for post in story.posts}
+    for node in story.scenario.nodes:
+        yield from judged.in_flight_above(
+            on_node, lambda reset, node=node: nodes.get((reset.vm, reset.at)) == node
+        )
+
+
+def _hours_are_kept(story: Story) -> Iterator[Failure]:
+    most = max(config.safety.max_resets_per_hour for _, config in story.configs)
+    if any(isinstance(event.happening, ClockJump) for event in story.scenario.events):
+        return
+    sent = [reset.at for reset in story.automatic()]
+    for number, at in enumerate(sent):
+        within = sum(1 for other in sent[: number + 1] if at - other < HOUR - SLACK)
+        if within > most:
+            yield _failure(at, f"at most {most} resets an hour", f"{within}")
+
+
+def _everybody_is_accounted_for(story: Story) -> Iterator[Failure]:
+    until = story.scenario.until
+    timeout = max(config.stale_timeout_ms for _, config in story.configs) / 1000
+    for one in story.ends:
+        heard = story.record.heard.get(one.vm, ())
+        silent_for = until - (heard[-1] if heard else 0.0)
+        if one.is_off_by_us and not one.is_explained:
+            yield _failure(until, f"{one.vm} on again, or held", "it is off, by us")
+        if _is_heard(one) and silent_for < REPORTS_WITHIN and one.state == DOWN:
+            yield _failure(until, f"{one.vm} healthy, as it reports", one.state)
+        if silent_for > timeout + SETTLED and heard and not one.is_explained:
+            wanted = f"{one.vm} reset, held, or given up"
+            yield _failure(until, wanted, f"{one.state}, nothing said")
+
+
+def _is_heard(one: Ended) -> bool:
+    return one.reporting and not one.refused
+
+
+CHECKS: Sequence[Check] = (
+    _one_post_a_claim,
+    _one_intent_at_a_time,
+    _waits_are_kept,
+    _attempts_are_bounded,
+    _silent_for_a_full_timeout,
+    _nothing_while_blind,
+    _nobody_down_who_was_heard,
+    _nothing_under_way_when_heard,
+    _nobody_whose_reports_are_refused,
+    _nobody_unarmed,
+    _nothing_that_proxmox_has_busy,
+    _nothing_to_the_living,
+    _nothing_a_person_forbade,
+    _places_are_kept,
+    _hours_are_kept,
+    _everybody_is_accounted_for,
+)
 
 
 def _failure(at: float, expected: str, seen: str) -> Failure:

@@ -42,6 +42,10 @@ class KubernetesApi:
         self._config = _written(scenario.config)
         self.config = scenario.config
         """The last SystemConfig that was valid."""
+        self.in_force = scenario.config
+        """The last that the operator has heard of."""
+        self.paused: Mapping[str, datetime | None] = {}
+        """The pauses that the operator has heard of, and until when they last."""
         self._pauses: dict[str, tuple[str, datetime | None]] = {}
 
     async def mirror_all(
@@ -90,6 +94,8 @@ class KubernetesApi:
         for take in self.waiting.values():
             await take(connection, now)
         self.waiting.clear()
+        self.in_force = self.config
+        self.paused = {name: until for name, (_, until) in self._pauses.items()}
 
     async def patch_status(
         self,

@@ -1,8 +1,9 @@
 """Plays random scenarios, many of them, and keeps each that breaks an invariant as a file."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
@@ -20,7 +21,9 @@ class Played:
 
     seed: int
     posts: int
-    holds: int
+    holds: Mapping[str, int]
+    """How many holds there were for each reason."""
+    transitions: int
     violations: tuple[Failure, ...]
 
 
@@ -38,12 +41,19 @@ class Tally:
     wanted: int
     played: int = 0
     posts: int = 0
+    with_posts: int = 0
+    """How many of them reset something."""
+    transitions: int = 0
+    holds: Counter[str] = field(default_factory=Counter)
     broken: int = 0
 
     def count(self, one: Played) -> None:
         """Take one more into account."""
         self.played += 1
         self.posts += one.posts
+        self.with_posts += one.posts > 0
+        self.transitions += one.transitions
+        self.holds.update(one.holds)
         self.broken += bool(one.violations)
 
     @property
@@ -53,9 +63,12 @@ class Tally:
 
     def told(self, seeds: range) -> str:
         """Sum it up."""
+        holds = ", ".join(f"{reason} {count}" for reason, count in self.holds.most_common())
         return (
             f"{self.played} random scenarios (seeds {seeds.start} to {seeds.stop - 1}): "
-            f"{self.posts} resets, {self.broken} with broken invariants"
+            f"{self.posts} resets in {self.with_posts} of them, {self.transitions} transitions, "
+            f"{self.broken} with broken invariants\n"
+            f"holds: {holds or 'none'}"
         )
 
 
@@ -65,9 +78,15 @@ def play_seed(seed: int, database: SimulatedDatabase) -> Played:
         outcome = simulate(parse_scenario(scenario_text(seed)), database, invariants=True)
     except NotAScenario as error:
         why = Failure("some time", "a scenario that can happen", str(error))
-        return Played(seed, 0, 0, (why,))
-    posts = sum(reset.posted for reset in outcome.record.resets)
-    return Played(seed, posts, len(outcome.record.holds), tuple(outcome.failures))
+        return Played(seed, 0, {}, 0, (why,))
+    record = outcome.record
+    return Played(
+        seed=seed,
+        posts=sum(reset.posted for reset in record.resets),
+        holds=Counter(hold.reason for hold in record.holds),
+        transitions=len(record.transitions),
+        violations=tuple(outcome.failures),
+    )
 
 
 def play_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Played]:

@@ -56,7 +56,8 @@ def played_as_json(one: Played, file: Path | None) -> str:
             "passed": not one.violations,
             "failures": [_failure(failure) for failure in one.violations],
             "resets": one.posts,
-            "holds": one.holds,
+            "holds": dict(one.holds),
+            "transitions": one.transitions,
             "file": None if file is None else str(file),
         }
     )

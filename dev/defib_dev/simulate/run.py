@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from defib_dev.simulate.database import SimulatedDatabase
 from defib_dev.simulate.expectations import Failure, Judged
 from defib_dev.simulate.happenings import happen
+from defib_dev.simulate.invariants import violations
 from defib_dev.simulate.record import Record
 from defib_dev.simulate.scenario import Scenario
 from defib_dev.simulate.skipping import skipper
@@ -46,7 +47,7 @@ def simulate(
     story = read_story(world)
     failures = Judged(scenario, story.record).failures()
     if invariants:
-        failures += story.violations()
+        failures += violations(story)
     return Outcome(scenario, story.record, [*failures, *troubles.failures()])
 
 

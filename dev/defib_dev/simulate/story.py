@@ -1,11 +1,15 @@
-"""Reads what the invariants judge: what happened in a scenario, and how it ended."""
+"""What happened in a scenario and how it ended, as the invariants judge it, read from its world."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import psycopg
 
-from defib_dev.simulate.invariants import Ended, Story
-from defib_dev.simulate.record import read_record
-from defib_dev.simulate.scenario import Vm
-from defib_dev.simulate.world import World
+from defib_core.config.system_config import SystemConfigSpec
+from defib_core.domain.actions import Phase, Source
+from defib_dev.simulate.record import Record, Reset, read_record
+from defib_dev.simulate.scenario import Scenario, Vm
+from defib_dev.simulate.world import Post, World
 
 CLAIMS = """
 SELECT r.vm_id, p.step, count(*) FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
@@ -24,6 +28,54 @@ FROM vm_state s
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A VM at the scenario's end, as the database and the world have it."""
+
+    vm: str
+    state: str
+    reporting: bool
+    refused: bool
+    is_off_by_us: bool
+    """We stopped it, and it is still off."""
+    is_explained: bool
+    """It has an open hold, an unfinished intent, or a dry run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A scenario, what happened, and how it ended."""
+
+    scenario: Scenario
+    record: Record
+    posts: Sequence[Post]
+    claims: Mapping[tuple[str, str], int]
+    """How often each POST of each VM was claimed."""
+    ends: Sequence[Ended]
+    configs: Sequence[tuple[float, SystemConfigSpec]]
+    """Each SystemConfig that was in force, and from when on."""
+    refused: Mapping[str, Sequence[float]]
+    """When reports of each VM were refused."""
+
+    def config_at(self, moment: float) -> SystemConfigSpec:
+        """The SystemConfig in force at a moment."""
+        return [config for at, config in self.configs if at <= moment][-1]
+
+    def automatic(self) -> list[Reset]:
+        """The resets that nobody asked for, sent or claimed."""
+        return [
+            one
+            for one in self.record.resets
+            if one.source == Source.AUTO and one.outcome != Phase.DRY_RUN
+        ]
+
+    def first_posts(self, *, automatic: bool = False) -> list[Post]:
+        """The first POST of each reset."""
+        resets = self.automatic() if automatic else self.record.resets
+        begun = {(one.vm, one.at) for one in resets}
+        return [post for post in self.posts if (post.vm, post.at) in begun]
+
+
 def read_story(world: World) -> Story:
     """Read it from the world of a scenario that has ended."""
     names = {vm_id: name for name, vm_id in world.vm_ids.items()}
@@ -33,7 +85,15 @@ def read_story(world: World) -> Story:
             _ended(world, world.scenario.vm(names[vm_id]), row)
             for vm_id, *row in connection.execute(ENDS)
         ]
-    return Story(world.scenario, read_record(world), world.posts, claims, ends)
+    return Story(
+        scenario=world.scenario,
+        record=read_record(world),
+        posts=world.posts,
+        claims=claims,
+        ends=ends,
+        configs=world.configs,
+        refused=world.ingest.refused,
+    )
 
 
 def _ended(world: World, vm: Vm, row: list[object]) -> Ended:

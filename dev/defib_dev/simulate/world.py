@@ -54,7 +54,12 @@ class Post:
     """It is on this node, and the node is there."""
     lives: bool
     """The guest works, whatever became of our agent."""
+    is_stopped: bool
+    """A global stop is in force."""
+    is_paused: bool
+    is_maintained: bool
     config: SystemConfigSpec
+    """In force: the operator has heard of it."""
 
 
 @dataclass(slots=True)
@@ -71,6 +76,10 @@ class World:
     replicas: list[Replica] = field(default_factory=list)
     armed: Armed = field(default_factory=Armed)
     posts: list[Post] = field(default_factory=list)
+    configs: list[tuple[float, SystemConfigSpec]] = field(default_factory=list)
+    """Each SystemConfig that was in force, and from when on."""
+    is_stopped: bool = False
+    """A global stop is in force."""
     asked: list[Asked] = field(default_factory=list)
     _ingest: Ingest | None = None
     _engine: AsyncEngine | None = None
@@ -81,7 +90,10 @@ class World:
     def of(cls, scenario: Scenario, database_url: str, timeline: Timeline) -> "World":
         """Build it; nothing runs yet."""
         guests = Guests.of(scenario, timeline)
-        return cls(scenario, database_url, timeline, guests, KubernetesApi(scenario))
+        kubernetes = KubernetesApi(scenario)
+        world = cls(scenario, database_url, timeline, guests, kubernetes)
+        world.configs.append((0.0, scenario.config))
+        return world
 
     @property
     def ingest(self) -> Ingest:
@@ -169,9 +181,22 @@ class World:
                 and guest.node == node
                 and self.guests.dc.nodes[node].online,
                 lives=guest is not None and guest.machine.guest_agent_answers(now),
-                config=self.kubernetes.config,
+                is_stopped=self.is_stopped,
+                is_paused=self._is_paused(vm.name),
+                is_maintained=self._is_maintained(),
+                config=self.kubernetes.in_force,
             )
         )
+
+    def _is_paused(self, name: str) -> bool:
+        paused, now = self.kubernetes.paused, self.timeline.database_now
+        until = paused.get(name)
+        return name in paused and (until is None or until > now)
+
+    def _is_maintained(self) -> bool:
+        """Whether a window for every VM is open; there are no labels here."""
+        now, windows = self.timeline.database_now, self.kubernetes.in_force.maintenance or ()
+        return any(not one.match_labels and one.starts_at <= now < one.ends_at for one in windows)
 
     def living(self) -> list[Replica]:
         """The operators that run; the leading one first."""
@@ -185,6 +210,7 @@ class World:
             return
         async with self.engine.begin() as connection:
             await self.kubernetes.deliver(connection, await database_now(connection))
+        self.configs.append((self.timeline.elapsed, self.kubernetes.in_force))
         for replica in self.living():
             replica.configs_changed.set()
 

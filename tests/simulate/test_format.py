@@ -243,3 +243,11 @@ def test_a_bad_file_is_refused_with_line_and_reason(text: str, line: int, reason
 def test_a_change_that_is_only_dangerous_may_arrive() -> None:
     scenario = parse_scenario(HEAD + "events:\n  - {at: 5m, config: {staleTimeoutMs: 1000}}")
     assert scenario.events == (Event(300, 5, ConfigChange({"staleTimeoutMs": 1000})),)
+
+
+def test_a_node_that_a_vm_moves_to_may_go_away() -> None:
+    scenario = parse_scenario(
+        HEAD + "events:\n  - {at: 2m, proxmox: {vm: a, node: east}}\n"
+        "  - {at: 5m, node: east, state: offline}\n  - {at: 6m, node: pve2, state: offline}"
+    )
+    assert {"east", "pve2"} <= set(scenario.nodes)

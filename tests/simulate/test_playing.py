@@ -107,3 +107,11 @@ def test_a_refused_config_change_leaves_the_last_one_in_force(
         "expect: {health: [{vm: all, at: 4m, is: healthy}]}"
     )
     assert simulate(scenario, simulated_database).passed
+
+
+def test_all_are_those_guests_that_there_are(play: Play) -> None:
+    outcome = play(
+        FLEET + "events: [{at: 1m, proxmox: {vm: web-1, exists: false}}, {at: 2m, silence: all},"
+        " {at: 3m, resume: all}]\nuntil: 4m\nexpect: {health: [{vm: web-2, at: 4m, is: healthy}]}"
+    )
+    assert outcome.passed

@@ -4,7 +4,7 @@ Judged by how things truly stood when a POST was sent, not by what Defib believe
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import pairwise
 
 from defib_core.domain.actions import Phase
@@ -44,8 +44,8 @@ def _one_intent_at_a_time(story: Story) -> Iterator[Failure]:
     spans = defaultdict(list)
     for one in story.record.resets:
         spans[one.vm].append((one.intended_at, one.ended_at or story.scenario.until))
-    for one in story.record.cancelled:
-        spans[one.vm].append((one.intended_at, one.at))
+    for gone in story.record.cancelled:
+        spans[gone.vm].append((gone.intended_at, gone.at))
     for vm, found in spans.items():
         for (_, ended), (begun, _) in pairwise(sorted(found)):
             if begun < ended:
@@ -194,9 +194,12 @@ def _places_are_kept(story: Story) -> Iterator[Failure]:
     on_node = max(config.safety.max_concurrent_per_node for _, config in story.configs)
     nodes = {(post.vm, post.at): post.node for post in story.posts}
     for node in story.scenario.nodes:
-        yield from judged.in_flight_above(
-            on_node, lambda reset, node=node: nodes.get((reset.vm, reset.at)) == node
-        )
+        here = {key for key, where in nodes.items() if where == node}
+        yield from judged.in_flight_above(on_node, _among(here))
+
+
+def _among(keys: Container[tuple[str, float]]) -> Callable[[Reset], bool]:
+    return lambda reset: (reset.vm, reset.at) in keys
 
 
 def _hours_are_kept(story: Story) -> Iterator[Failure]:

@@ -16,6 +16,7 @@ from defib_dev.simulate.scenario import (
     ConfigChange,
     Event,
     Expectations,
+    NodeState,
     ProxmoxChange,
     Scenario,
     Vm,
@@ -45,18 +46,19 @@ def parse_scenario(text: str) -> Scenario:
     until = given["until"].moment()
     known = Known(
         vms=frozenset(vm.name for vm in fleet),
-        nodes=frozenset(vm.node for vm in fleet),
         until=until,
     )
     config, raw = _config(given.get("config"))
     events = _events(given.get("events"), known, raw)
+    nodes = _nodes(fleet, events)
+    _check_nodes(nodes, events)
     expect = given.get("expect")
     return Scenario(
         name=given["name"].text(),
         about=given["about"].text() if "about" in given else "",
         config=config,
         fleet=fleet,
-        nodes=_nodes(fleet, events),
+        nodes=nodes,
         events=events,
         until=until,
         expect=Expectations() if expect is None else parse_expectations(expect, known),
@@ -150,6 +152,14 @@ def _changed(config: Mapping[str, object], line: int, change: ConfigChange) -> M
             return config
         raise NotAScenario(line, f"this change of SystemConfig makes no sense: {error}") from error
     return wanted
+
+
+def _check_nodes(nodes: tuple[str, ...], events: tuple[Event, ...]) -> None:
+    """Refuse a node that goes away where no VM is, nor ever comes to."""
+    for event in events:
+        one = event.happening
+        if isinstance(one, NodeState) and one.node not in nodes:
+            raise NotAScenario(event.line, f"no VM of the fleet is on a node {one.node!r}")
 
 
 def _nodes(fleet: tuple[Vm, ...], events: tuple[Event, ...]) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ class Known:
     """What names in a scenario may refer to."""
 
     vms: frozenset[str]
-    nodes: frozenset[str]
     until: float
 
     def vm(self, given: Value) -> str:
@@ -41,13 +40,6 @@ class Known:
         """Read names of VMs, or `all`."""
         names = given.items() if given.is_list() else [given]
         return tuple(ALL if one.plain() == ALL else self.vm(one) for one in names)
-
-    def node(self, given: Value) -> str:
-        """Read the name of a node that holds VMs."""
-        name = given.text()
-        if name not in self.nodes:
-            given.fail(f"no VM of the fleet is on a node {name!r}")
-        return name
 
     def moment(self, given: Value) -> float:
         """Read a moment of the scenario."""
@@ -104,11 +96,11 @@ def _operator(given: Value, beside: Fields, _: Known) -> Happening:
     return values.StartOperator()
 
 
-def _node(given: Value, beside: Fields, known: Known) -> Happening:
+def _node(given: Value, beside: Fields, _: Known) -> Happening:
     if "state" not in beside:
         given.fail("missing: state (offline or online)")
     state = beside["state"].word("offline", "online")
-    return values.NodeState(known.node(given), online=state == "online")
+    return values.NodeState(given.text(), online=state == "online")
 
 
 def _next_post(given: Value, _: Fields, __: Known) -> Happening:

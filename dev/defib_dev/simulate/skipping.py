@@ -30,6 +30,7 @@ MOST = 600.0
 DOES_NOT_MATTER = (
     "operator_health",
     "proxmox_cluster",
+    "proxmox_guest",
     "leader_lease",
     "status_outbox",
     "vm_projection",

@@ -27,7 +27,7 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="ingest, sweep, reads, history or page. May be repeated; without it all."
+            help="ingest, sweep, reads, history, operator or page. May be repeated; else all."
         ),
     ] = None,
     minutes: Annotated[

@@ -10,7 +10,15 @@ from typer.testing import CliRunner
 from defib_cli.dev_commands import app
 from defib_dev.bench import results, run
 from defib_dev.bench.figures import BenchError
-from defib_dev.bench.plan import HistoryPlan, IngestPlan, LoadPlan, Plan, ReadsPlan, SweepPlan
+from defib_dev.bench.plan import (
+    HistoryPlan,
+    IngestPlan,
+    LoadPlan,
+    OperatorPlan,
+    Plan,
+    ReadsPlan,
+    SweepPlan,
+)
 
 TINY = Plan(
     mode="tiny",
@@ -32,6 +40,7 @@ TINY = Plan(
     history=HistoryPlan(
         vms=5, asked=3, repeats=1, api=LoadPlan(1, wires=1, warm_up=0.1, closed=0.2, opened=0.2)
     ),
+    operator=OperatorPlan(sizes=(20,), statuses_seconds=0, rest=2, patched=5),
 )
 
 
@@ -86,6 +95,22 @@ def test_every_measurement_gives_its_figures_and_leaves_no_process(tmp_path: Pat
     assert found.machine["postgresql_fsync"] == "on"
     assert json.loads(results.to_json(found))["machine"]["cores"] >= 1
     assert any("Defib, as fast as it answers" in line for line in said)
+
+
+def test_the_operator_is_measured_with_objects_on_a_real_control_plane(tmp_path: Path) -> None:
+    found, _ = measure(TINY, ["operator"], tmp_path)
+    assert (found.faults, found.left_out) == ([], [])
+    keys = {figure.key for section in found.sections for figure in section.figures}
+    assert keys >= {
+        "operator.20.created",
+        "operator.20.first",
+        "operator.20.again",
+        "operator.20.again.peak",
+        "operator.20.steady",
+        "operator.20.down",
+        "operator.20.told",
+        "operator.20.patches",
+    }
 
 
 def test_what_does_not_fit_into_the_time_is_left_out_and_named(tmp_path: Path) -> None:

@@ -83,6 +83,23 @@ class PagePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorPlan:
+    """The operator."""
+
+    sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
+    """Objects."""
+    silent: int = 10_000
+    """VMs that fall silent at once, or all there are."""
+    patched: int = 2_000
+    """Statuses that the client writes which does nothing else."""
+    statuses_seconds: float = 30.0
+    """So long first statuses are watched being written."""
+    rest: float = 120.0
+    """Seconds to wait for it to have nothing to do."""
+    patience: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One kind of run. What does not fit into `seconds` any more is left out, and said so."""
 
@@ -93,6 +110,7 @@ class Plan:
     reads: ReadsPlan
     history: HistoryPlan
     page: PagePlan = PagePlan()
+    operator: OperatorPlan = OperatorPlan()
     postgres: dict[str, str] = field(default_factory=dict)
     """Settings beyond PostgreSQL's own defaults."""
 
@@ -136,5 +154,6 @@ QUICK = Plan(
         repeats=3,
         api=LoadPlan(2, wires=1, warm_up=0.3, closed=0.7, opened=1),
     ),
+    operator=OperatorPlan(sizes=(1_000,), statuses_seconds=5, rest=20, patched=500),
     postgres=POSTGRES,
 )

@@ -6,7 +6,17 @@ from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from defib_dev.bench import history, ingest, machine, page, reading, safety, servers, sweeping
+from defib_dev.bench import (
+    history,
+    ingest,
+    machine,
+    operating,
+    page,
+    reading,
+    safety,
+    servers,
+    sweeping,
+)
 from defib_dev.bench.bench import Bench, Say
 from defib_dev.bench.figures import BenchError, Section
 from defib_dev.bench.plan import Plan
@@ -18,6 +28,7 @@ MEASUREMENTS: Mapping[str, Callable[[Bench], Section | None]] = {
     "sweep": sweeping.measure,
     "reads": reading.measure,
     "history": history.measure,
+    "operator": operating.measure,
     "page": page.measure,
 }
 

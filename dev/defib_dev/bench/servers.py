@@ -126,6 +126,23 @@ class Servers:
         command = ("-m", "defib_cli.main", "api", "serve")
         return self._serve("api", command, settings, port, "/readyz")
 
+    def operator(self, database: Database, kubeconfig: Path) -> Served:
+        """The operator, as anybody would start it; returns at once, ready or not."""
+        port = free_port()
+        settings = {
+            "DEFIB_NAMESPACE": NAMESPACE,
+            "DEFIB_LOG_FORMAT": "json",
+            "DEFIB_KUBECONFIG": str(kubeconfig),
+            "DEFIB_PROBE_HOST": LOOPBACK,
+            "DEFIB_PROBE_PORT": str(port),
+            "DEFIB_DATABASE_URL_FILE": self._secret(f"{database.name}-url", database.url),
+        }
+        command = (sys.executable, "-m", "defib_cli.main", "operator", "run")
+        spec = ProcessSpec("operator", command, settings, dies_with_parent=True)
+        record = processes.start(spec, self.folder / f"operator-{port}.log")
+        self.stack.callback(processes.stop, record)
+        return Served(port, record)
+
     def bare(self) -> Served:
         """Uvicorn with an application that reads the body and answers 200."""
         port = free_port()

@@ -35,11 +35,13 @@ from defib_api.routes import (
     report,
     resets,
     session,
+    sign_in,
     sparklines,
     status,
     vms,
 )
 from defib_api.services import Services, make_services
+from defib_api.tls import Tls
 from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import ApiSettings
 
@@ -56,9 +58,9 @@ TAGS: list[dict[str, Any]] = [
 ]
 
 
-def create_app(settings: ApiSettings) -> ASGIApp:
+def create_app(settings: ApiSettings, tls: Tls | None = None) -> ASGIApp:
     """Build the whole application; nothing connects before its lifespan starts."""
-    services = make_services(settings)
+    services = make_services(settings, tls)
     app = dashboard_app(services)
     return IngestFirst(
         app,
@@ -103,7 +105,8 @@ def dashboard_app(services: Services | None) -> FastAPI:
     )
     app.state.services = services
     measured = Measured() if services is None else services.measured
-    app.add_middleware(Envelope, requests=measured.requests)
+    https = services is not None and services.settings.is_https
+    app.add_middleware(Envelope, requests=measured.requests, https=https)
     errors.install(app)
     openapi.install(app)
     _add_routes(app)
@@ -116,6 +119,8 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(report.router)
     app.include_router(enrolment.router)
     app.include_router(session.begin)
+    app.include_router(sign_in.router)
+    app.include_router(sign_in.browsers)
     for shown in (
         status,
         fleet,

@@ -1,7 +1,7 @@
 """Who is asking, and may he: the one place where the dashboard's API authenticates.
 
-A token in the Authorization header, or a session cookie; another way in becomes another branch of
-`principal_of`. The roles are in rights.py.
+A token in the Authorization header, else a session cookie, else what a trusted proxy says.
+The roles are in rights.py.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from defib_api.cookies import csrf_token_of, session_of, wrong_origin
 from defib_api.errors import ApiError
+from defib_api.oidc.person import NoRole
 from defib_api.rights import needed_for
 from defib_api.services import Services, services_of
+from defib_api.trusted_proxy import HeaderRefused
 from defib_core.domain.roles import Role
 from defib_core.store.tokens import KnownToken, TokenKind, Via
 
@@ -74,10 +76,10 @@ async def identified(
         return await by_token(request, services, credentials.credentials)
     secret = session_of(request)
     if secret is None:
-        raise ApiError(401, MISSING, headers=CHALLENGE)
+        return _by_proxy(request, services)
     token = await services.keys.find(secret.encode("utf-8", "replace"))
     if token is None or token.role is None or token.via is Via.TOKEN:
-        _slow_down(request, services)
+        slow_down(request, services)
         raise ApiError(401, ENDED, headers=CHALLENGE)
     wrong = wrong_origin(request, secret)
     if wrong is not None:
@@ -85,11 +87,29 @@ async def identified(
     return Principal(token.name, token.role, token.via, token, csrf_token_of(secret))
 
 
+def _by_proxy(request: Request, services: Services) -> Principal:
+    """Believe a trusted proxy; the browser sends its cookies for others, so changes are guarded."""
+    proxy = services.sign_in.proxy
+    try:
+        person = None if proxy is None else proxy.person(request)
+    except HeaderRefused as error:
+        slow_down(request, services)
+        raise ApiError(401, str(error), headers=CHALLENGE) from error
+    except NoRole as error:
+        raise ApiError(403, str(error)) from error
+    if person is None:
+        raise ApiError(401, MISSING, headers=CHALLENGE)
+    wrong = wrong_origin(request, person.name)
+    if wrong is not None:
+        raise ApiError(403, f"nothing was changed: {wrong}")
+    return Principal(person.name, person.role, Via.PROXY, None, csrf_token_of(person.name))
+
+
 async def by_token(request: Request, services: Services, text: str) -> Principal:
     """Say whose a token is; or refuse with 401."""
     token = await services.keys.find(text.encode("utf-8", "replace"))
     if token is None:
-        _slow_down(request, services)
+        slow_down(request, services)
         raise ApiError(401, WRONG, headers=CHALLENGE)
     if token.kind is not TokenKind.ADMIN or token.role is None:
         raise ApiError(401, AGENT, headers=CHALLENGE)
@@ -108,7 +128,7 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client is not None else ""
 
 
-def _slow_down(request: Request, services: Services) -> None:
+def slow_down(request: Request, services: Services) -> None:
     """Count a failure; refuse with 429 where an address has had too many."""
     address = address_of(request)
     wait = services.failures.wait(address)

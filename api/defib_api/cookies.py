@@ -9,23 +9,31 @@ import hashlib
 import hmac
 from datetime import datetime
 from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from defib_api.oidc.attempt import LIFE_SECONDS, Attempt, packed, unpacked
+
 HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-PLAIN_NAME, HOST_NAME = "defib_session", "__Host-defib_session"
-"""Browsers take a name that begins with __Host- only over HTTPS, for this host alone."""
+SESSION, ATTEMPT = "defib_session", "defib_sign_in"
+FOR_THIS_HOST = "__Host-"
+"""Browsers take a name that begins so only over HTTPS, for this host alone."""
 
 
 def session_of(request: Request) -> str | None:
     """Read the session's secret, where the browser sent one."""
-    return request.cookies.get(_name(request))
+    return request.cookies.get(_name(request, SESSION))
 
 
 def csrf_token_of(secret: str) -> str:
-    """Derive what the page has to send back; it cannot be turned back into the cookie."""
+    """Derive what the page has to send back; it cannot be turned back into the cookie.
+
+    Behind a trusted proxy there is no cookie of ours, and it is made of the name: then what keeps
+    other sites out is that no browser sends this header for them.
+    """
     return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
@@ -34,7 +42,7 @@ def wrong_origin(request: Request, secret: str) -> str | None:
     if request.method in SAFE_METHODS:
         return None
     origin = request.headers.get("origin")
-    if origin is not None and origin.split("://", 1)[-1] != request.headers.get("host"):
+    if origin is not None and not _is_ours(request, origin):
         return f"the request comes from another site ({origin[:100]})"
     sent = request.headers.get(HEADER, "")
     if not hmac.compare_digest(sent.encode(), csrf_token_of(secret).encode()):
@@ -45,11 +53,11 @@ def wrong_origin(request: Request, secret: str) -> str | None:
 def keep(request: Request, response: Response, secret: str, ends: datetime) -> None:
     """Have the browser keep the session: out of reach of scripts, and never sent by other sites."""
     response.set_cookie(
-        _name(request),
+        _name(request, SESSION),
         secret,
         expires=ends,
         path="/",
-        secure=not _is_loopback(request),
+        secure=_is_secure(request),
         httponly=True,
         samesite="strict",
     )
@@ -57,14 +65,72 @@ def keep(request: Request, response: Response, secret: str, ends: datetime) -> N
 
 def drop(request: Request, response: Response) -> None:
     """Have the browser forget it."""
-    secure = not _is_loopback(request)
     response.delete_cookie(
-        _name(request), path="/", secure=secure, httponly=True, samesite="strict"
+        _name(request, SESSION),
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
     )
 
 
-def _name(request: Request) -> str:
-    return PLAIN_NAME if _is_loopback(request) else HOST_NAME
+def keep_attempt(request: Request, response: Response, attempt: Attempt) -> None:
+    """Have the browser keep an attempt to sign in; it comes back from the provider's site: Lax."""
+    response.set_cookie(
+        _name(request, ATTEMPT),
+        packed(attempt),
+        max_age=LIFE_SECONDS,
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def attempt_of(request: Request) -> Attempt | None:
+    """Read the attempt that this browser has begun."""
+    text = request.cookies.get(_name(request, ATTEMPT))
+    return None if text is None else unpacked(text)
+
+
+def drop_attempt(request: Request, response: Response) -> None:
+    """Have the browser forget it: each is good for one answer."""
+    response.delete_cookie(
+        _name(request, ATTEMPT),
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _is_ours(request: Request, origin: str) -> bool:
+    """Whether a page of this server asks: under the address asked, or the one that is set."""
+    public = _public_url(request)
+    if public is not None and origin == f"{public.scheme}://{public.netloc}":
+        return True
+    scheme, _, host = origin.partition("://")
+    if public is not None and host == public.netloc:
+        return scheme == public.scheme
+    return host == request.headers.get("host")
+
+
+def _name(request: Request, plain: str) -> str:
+    return FOR_THIS_HOST + plain if _is_secure(request) else plain
+
+
+def _is_secure(request: Request) -> bool:
+    """Whether cookies may go over HTTPS only: all but on loopback, and there too where it is set.
+
+    A proxy may ask us as 127.0.0.1; the address that is set says how browsers ask.
+    """
+    public = _public_url(request)
+    return not _is_loopback(request) or (public is not None and public.scheme == "https")
+
+
+def _public_url(request: Request) -> SplitResult | None:
+    url = request.app.state.services.settings.public_url
+    return None if url is None else urlsplit(url)
 
 
 def _is_loopback(request: Request) -> bool:

@@ -3,9 +3,11 @@
 Pure ASGI: Starlette's BaseHTTPMiddleware costs more than all the rest together.
 """
 
+import asyncio
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
 import structlog
 from prometheus_client import Histogram
@@ -23,16 +25,32 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "other"
 """Stands for every path that is no route, such as the page's files, and every other method."""
 MOST_BYTES = 64 * 1024
+BODY_SECONDS = 10.0
 TOO_LARGE = f"the body is larger than {MOST_BYTES} bytes"
+TOO_SLOW = f"the body did not come within {BODY_SECONDS:.0f} s; send it again"
+CLOSED = {"Connection": "close"}
+
+SAFE: Mapping[str, str] = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    # What is no page loads nothing and runs nothing, whatever somebody got into it.
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+"""Headers of every answer; a page brings a policy of its own."""
+HTTPS_ONLY: Mapping[str, str] = {"strict-transport-security": "max-age=31536000"}
 
 
 class Envelope:
     """The outermost middleware of the FastAPI application."""
 
-    def __init__(self, app: ASGIApp, requests: Histogram) -> None:
+    def __init__(self, app: ASGIApp, requests: Histogram, *, https: bool = False) -> None:
         """`requests` takes the seconds until an answer begins, by method, route and status."""
         self._app = app
         self._requests = requests
+        self._headers = {**SAFE, **HTTPS_ONLY} if https else SAFE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; answer 500, and log, where it breaks."""
@@ -41,7 +59,7 @@ class Envelope:
             return
         request_id = _number(Headers(scope=scope).get(REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
-        dressed = _Dressed(scope, send, request_id, self._requests)
+        dressed = _Dressed(scope, send, request_id, self._requests, self._headers)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, _bounded(receive), dressed)
@@ -55,13 +73,21 @@ class Envelope:
 class _Dressed:
     """Adds the headers of every answer."""
 
-    def __init__(self, scope: Scope, send: Send, request_id: str, requests: Histogram) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        request_id: str,
+        requests: Histogram,
+        more: Mapping[str, str],
+    ) -> None:
         self._scope = scope
         self._requests = requests
         self._began = time.perf_counter()
         self._is_api = scope["path"].startswith("/api")
         self._send = send
         self._request_id = request_id
+        self._more = more
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -70,8 +96,8 @@ class _Dressed:
             self._measure(message["status"])
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self._request_id
-            headers["x-content-type-options"] = "nosniff"
-            headers.setdefault("referrer-policy", "no-referrer")
+            for name, value in self._more.items():
+                headers.setdefault(name, value)
             if self._is_api:
                 headers.setdefault("cache-control", "no-store")
         await self._send(message)
@@ -90,11 +116,19 @@ def _number(given: str | None) -> str:
 
 
 def _bounded(receive: Receive) -> Receive:
-    read = 0
+    read, is_whole = 0, False
+    deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def bounded() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, is_whole
+        if is_whole:
+            return await receive()  # Nothing comes any more but that the client hangs up.
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError as error:
+            raise HTTPException(408, TOO_SLOW, CLOSED) from error
+        is_whole = not message.get("more_body", False)
         read += len(message.get("body", b""))
         if read > MOST_BYTES:
             # Not closed here: uvicorn passes over the rest, so that the sender sees the answer.

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from defib_api.app import create_app
 from defib_api.protocol import GuardedProtocol
+from defib_api.tls import Tls
 from defib_core.config.logs import configure_logging
 from defib_core.config.settings import ApiSettings
 
@@ -16,7 +17,9 @@ GRACEFUL_SECONDS = 20
 BACKLOG = 4096
 
 
-def server_config(app: ASGIApp, settings: ApiSettings, *, loop: str = "uvloop") -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, settings: ApiSettings, *, tls: Tls | None = None, loop: str = "uvloop"
+) -> uvicorn.Config:
     """Say how the process serves; tests bring a loop of their own."""
     return uvicorn.Config(
         app,
@@ -31,6 +34,7 @@ def server_config(app: ASGIApp, settings: ApiSettings, *, loop: str = "uvloop") 
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
+        ssl_context_factory=None if tls is None else lambda _, __: tls.context,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
@@ -39,4 +43,5 @@ def server_config(app: ASGIApp, settings: ApiSettings, *, loop: str = "uvloop") 
 def serve(settings: ApiSettings) -> None:
     """Run until SIGTERM or SIGINT; what was taken in is stored before it ends."""
     configure_logging(settings.log_level, settings.log_format)
-    uvicorn.Server(server_config(create_app(settings), settings)).run()
+    tls = Tls.of(settings)
+    uvicorn.Server(server_config(create_app(settings, tls), settings, tls=tls)).run()

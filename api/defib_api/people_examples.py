@@ -38,3 +38,8 @@ LACKING: dict[str, Any] = {
     "success": False,
     "message": "kim is viewer here, and this needs operator",
 }
+WAYS: dict[str, Any] = {
+    "token": True,
+    "oidc": {"label": "Sign in with your organisation", "url": "/api/oidc/login"},
+    "proxy": False,
+}

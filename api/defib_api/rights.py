@@ -55,6 +55,7 @@ OPEN: Mapping[str, str] = {
     "report": "an agent's token is checked before FastAPI sees the request",
     "reports": "an agent's or a relay's token is checked before FastAPI sees the request",
     "enroll": "an enrolment token is checked",
+    "getSignIn": "for the page, before anybody has signed in; names no host and no person",
     "beginSession": "the token that is shown is checked, whatever its role",
     "getLiveness": "for probes; says nothing",
     "getReadiness": "for probes; names hosts",

@@ -26,8 +26,10 @@ from defib_api.ingest.relays import Relays
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
 from defib_api.measured import Measured
+from defib_api.sign_in import SignIn
 from defib_api.snapshots import Snapshots
 from defib_api.supervise import keep_running
+from defib_api.tls import Tls
 from defib_core.config.settings import ApiSettings
 from defib_core.store import relays, tokens
 from defib_core.store.engine import hot_connection, make_engine, sqlalchemy_url
@@ -59,6 +61,8 @@ class Services:
     house: Housekeeping
     failures: FailedAttempts
     measured: Measured
+    sign_in: SignIn
+    tls: Tls | None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -77,6 +81,8 @@ class Services:
             asyncio.create_task(keep_running("relays", self.relays.keys.keep_fresh)),
             asyncio.create_task(keep_running("freshness", self.freshness.run)),
         ]
+        if self.tls is not None:
+            others.append(asyncio.create_task(keep_running("tls", self.tls.run)))
         writing = asyncio.create_task(keep_running("writer", self.writer.run))
         try:
             yield
@@ -90,9 +96,9 @@ class Services:
             await self.engine.dispose()
 
 
-def make_services(settings: ApiSettings) -> Services:
+def make_services(settings: ApiSettings, tls: Tls | None = None) -> Services:
     """Put the parts together; nothing connects before `running`."""
-    url = settings.database_url.get_secret_value()
+    url = settings.url_now
     redis_url = settings.redis_url
     engine = make_engine(url, application="defib-api", pool_size=POOL_SIZE)
     known = Registered(engine)
@@ -101,7 +107,7 @@ def make_services(settings: ApiSettings) -> Services:
     feed = Feed(reading)
     cache = ReadCache(
         None if redis_url is None else redis_url.get_secret_value(),
-        scope=f"{_place_of(url)}/{settings.namespace}",
+        scope=f"{_place_of(url())}/{settings.namespace}",
     )
     return Services(
         settings=settings,
@@ -127,6 +133,8 @@ def make_services(settings: ApiSettings) -> Services:
         house=Housekeeping(engine, known, settings.namespace),
         failures=FailedAttempts(),
         measured=measured,
+        sign_in=SignIn.of(settings),
+        tls=tls,
     )
 
 

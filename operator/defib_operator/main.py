@@ -91,8 +91,7 @@ class _Parts:
 
 async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts:
     """Build every part; what has to be closed goes on the stack."""
-    url = settings.database_url.get_secret_value()
-    engine = make_engine(url, application="defib-operator", pool_size=10)
+    engine = make_engine(settings.url_now, application="defib-operator", pool_size=10)
     stack.push_async_callback(engine.dispose)
     kubernetes = await stack.enter_async_context(connect(settings.kubeconfig))
     metrics = Metrics()

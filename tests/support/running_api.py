@@ -157,13 +157,14 @@ def settings_for(database_url: str, redis_url: str | None, **changes: object) ->
 
 
 @asynccontextmanager
-async def listening(settings: ApiSettings) -> AsyncIterator[tuple[int, Services]]:
-    """Serve until the block ends, then drain and stop as on SIGTERM."""
+async def listening(settings: ApiSettings, port: int = 0) -> AsyncIterator[tuple[int, Services]]:
+    """Serve until the block ends, then drain and stop as on SIGTERM. Port 0: any that is free."""
     app = create_app(settings)
     assert isinstance(app, IngestFirst)
     server = uvicorn.Server(server_config(app, settings, loop="asyncio"))
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         task = asyncio.create_task(server._serve([listener]))
 
         async def started() -> bool:
@@ -180,16 +181,21 @@ async def listening(settings: ApiSettings) -> AsyncIterator[tuple[int, Services]
 
 @asynccontextmanager
 async def running_api(
-    database_url: str, redis_url: str | None, *, through: str | None = None, **changes: object
+    database_url: str,
+    redis_url: str | None,
+    *,
+    through: str | None = None,
+    port: int = 0,
+    **changes: object,
 ) -> AsyncIterator[RunningApi]:
     """The API, ready. `through` is the URL it uses itself, where that leads through a proxy."""
     agent_key = await new_token(database_url, TokenKind.AGENT, "tests")
     admin_token = await new_token(database_url, TokenKind.ADMIN, "alice")
     settings = settings_for(through or database_url, redis_url, **changes)
     async with (
-        listening(settings) as (port, services),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
+        listening(settings, port) as (listens_at, services),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{listens_at}", timeout=30) as http,
     ):
-        api = RunningApi(port, services, http, database_url, agent_key, admin_token)
+        api = RunningApi(listens_at, services, http, database_url, agent_key, admin_token)
         await api.ready()
         yield api

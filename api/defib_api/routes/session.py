@@ -45,6 +45,9 @@ async def begin_session_(
     async with services.engine.begin() as connection:
         now = await database_now(connection)
         who = Who(principal.name, source_of(client))
+        before = session_of(request)
+        if before is not None:
+            await end_session(connection, who, before, now)
         secret, ends = await begin_session(connection, who, wanted, now)
     keep(request, response, secret, ends)
     return Me(

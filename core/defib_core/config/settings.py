@@ -5,13 +5,24 @@ stripped. A variable that starts with `DEFIB_` and is none of ours is refused, s
 does not silently leave a default in force.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from defib_core.config.sign_in import SignInSettings
 
 PREFIX = "DEFIB_"
 FILE_SUFFIX = "_FILE"
@@ -33,6 +44,9 @@ class FromEnvironment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    _files: dict[str, Path] = PrivateAttr(default_factory=dict)
+    """From which file a setting came, where it came from one."""
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Build the settings; raise SettingsError naming each variable that is wrong or missing."""
@@ -44,9 +58,24 @@ class FromEnvironment(BaseModel):
             if name in cls.model_fields or _refuse_unknown(variable, name)
         }
         try:
-            return cls(**given)
+            settings = cls(**given)
         except ValidationError as error:
             raise SettingsError(_explain(error)) from error
+        settings._files.update(_files_of(environment, cls.model_fields))
+        return settings
+
+    def secret_now(self, name: str) -> str | None:
+        """Read a secret anew from its file, so that it can be changed without a restart.
+
+        What cannot be read, or is empty, is what it was at the start: a file may be away for a
+        moment while it is replaced.
+        """
+        at_start = getattr(self, name)
+        try:
+            text = self._files[name].read_text().strip()
+        except (KeyError, OSError, UnicodeDecodeError):
+            text = ""
+        return text or (None if at_start is None else at_start.get_secret_value())
 
 
 class MetricsSettings(FromEnvironment):
@@ -70,6 +99,10 @@ class Settings(FromEnvironment):
     log_level: str = Field(default="info", pattern=r"^(debug|info|warning|error)$")
     log_format: LogFormat = LogFormat.JSON
 
+    def url_now(self) -> str:
+        """Say the database's URL as it is now."""
+        return self.secret_now("database_url") or ""
+
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr) -> SecretStr:
@@ -83,7 +116,7 @@ class DatabaseSettings(Settings):
     """What the database commands need."""
 
 
-class ApiSettings(Settings, MetricsSettings):
+class ApiSettings(Settings, MetricsSettings, SignInSettings):
     """The API process."""
 
     api_host: str = "0.0.0.0"  # noqa: S104 - the API faces the network; tests and the stack bind loopback
@@ -101,6 +134,22 @@ class ApiSettings(Settings, MetricsSettings):
     for the installer otherwise."""
     shared_agent_keys: bool = True
     """false: reports under a key that is not a single VM's are refused."""
+    tls_cert_file: Path | None = None
+    """The certificate, with those between it and the root, as PEM: the API speaks HTTPS itself.
+    Read again when it changes."""
+    tls_key_file: Path | None = None
+    """Its key, as PEM."""
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach it over HTTPS, as far as the settings say."""
+        return self.tls_cert_file is not None or (self.public_url or "").startswith("https://")
+
+    @model_validator(mode="after")
+    def _has_both_of_tls(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("DEFIB_TLS_CERT_FILE and DEFIB_TLS_KEY_FILE belong together")
+        return self
 
 
 class OperatorSettings(Settings, MetricsSettings):
@@ -176,6 +225,18 @@ def _setting(variable: str, value: str) -> tuple[str, str]:
         raise SettingsError(f"{variable}: cannot read {value}: {error.strerror}") from error
 
 
+def _files_of(environment: Mapping[str, str], fields: Container[str]) -> dict[str, Path]:
+    """Say from which files settings came; `_setting` reads them."""
+    found = {}
+    for variable, value in environment.items():
+        name = variable.removeprefix(PREFIX).lower()
+        of = name.removesuffix(FILE_SUFFIX.lower())
+        is_file = of != name and name not in KNOWN_TO_ALL
+        if variable.startswith(PREFIX) and is_file and of in fields:
+            found[of] = Path(value)
+    return found
+
+
 def _refuse_unknown(variable: str, name: str) -> bool:
     """Pass over what belongs to another process of ours; refuse what belongs to none."""
     if name in KNOWN_TO_ALL:
@@ -192,6 +253,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _explain_one(error: dict[str, Any]) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
     variable = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
     if error["type"] == "missing":
         return f"{variable} is not set (or {variable}{FILE_SUFFIX}, naming a file that holds it)"

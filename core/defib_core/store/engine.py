@@ -5,7 +5,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Dialect, event, make_url
 from sqlalchemy.ext import asyncio as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -23,15 +23,23 @@ KEEPALIVES: dict[str, Any] = {
 }
 
 
+WHO = ("user", "password")
+
+
 def sqlalchemy_url(database_url: str) -> URL:
     """Turn `postgresql://...` into the URL that selects psycopg."""
     return make_url(database_url).set(drivername="postgresql+psycopg")
 
 
-def make_engine(database_url: str, *, application: str, pool_size: int = 5) -> AsyncEngine:
+UrlNow: TypeAlias = Callable[[], str]
+"""Says the URL as it is now: its password may change while the process runs."""
+
+
+def make_engine(database_url: str | UrlNow, *, application: str, pool_size: int = 5) -> AsyncEngine:
     """Build an engine: pings before use, bounded waits, named in pg_stat_activity."""
-    return create_async_engine(
-        sqlalchemy_url(database_url),
+    now = _now(database_url)
+    engine = create_async_engine(
+        sqlalchemy_url(now()),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
@@ -44,6 +52,19 @@ def make_engine(database_url: str, *, application: str, pool_size: int = 5) -> A
             **KEEPALIVES,
         },
     )
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def as_it_is_now(
+        dialect: Dialect, _: object, __: object, parameters: dict[str, Any]
+    ) -> None:  # None: SQLAlchemy connects with what is in `parameters` then
+        fresh = dialect.create_connect_args(sqlalchemy_url(now()))[1]
+        parameters.update({name: fresh[name] for name in WHO if name in fresh})
+
+    return engine
+
+
+def _now(database_url: str | UrlNow) -> UrlNow:
+    return database_url if callable(database_url) else lambda: database_url
 
 
 async def in_one_transaction(
@@ -58,10 +79,12 @@ async def in_one_transaction(
         await engine.dispose()
 
 
-async def hot_connection(database_url: str, *, application: str) -> AsyncConnection[TupleRow]:
+async def hot_connection(
+    database_url: str | UrlNow, *, application: str
+) -> AsyncConnection[TupleRow]:
     """Open the connection of the hot path: autocommit, so that a statement is a commit."""
     return await AsyncConnection.connect(
-        database_url,
+        _now(database_url)(),
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
         application_name=application,

@@ -25,6 +25,8 @@ class NewSession:
     via: Via
     token: KnownToken | None = None
     """The token that was shown: the session ends with it."""
+    subject: str | None = None
+    """What the OpenID provider calls him for ever; for the audit log, as names may change."""
 
 
 ADD = text("""
@@ -57,7 +59,8 @@ async def begin_session(
             "expires_at": ends,
         },
     )
-    await audit(connection, who, Deed.SIGN_IN, now, None, {"role": wanted.role.value})
+    detail = {"role": wanted.role.value, "via": wanted.via.value, "subject": wanted.subject}
+    await audit(connection, who, Deed.SIGN_IN, now, None, detail)
     return secret, ends
 
 

@@ -36,7 +36,7 @@ def claims(**changes: object) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def token(*, key: Any = KEY, kid: str = "one", alg: str = "RS256", **changes: object) -> str:
+def token(*, key: RSAKey | ECKey = KEY, kid: str = "one", alg: str = "RS256", **changes: object) -> str:
     return jwt.encode({"alg": alg, "kid": kid}, claims(**changes), key, algorithms=[alg])
 
 

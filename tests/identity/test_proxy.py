@@ -79,7 +79,7 @@ async def test_the_header_from_elsewhere_is_refused_and_logged(
         refused = await api.http.get("/api/me", headers=KIM)
         assert refused.status_code == 401
         assert "believed from a trusted proxy only" in refused.json()["message"]
-        assert "proxy_header.refused" in [one["event"] for one in logged.lines]
+        assert "proxy_header.refused" in [one["event"] for one in logged.lines()]
         again = [(await api.http.get("/api/me", headers=KIM)).status_code for _ in range(20)]
         assert again[-1] == 429
 

@@ -99,6 +99,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How to sign in
+         * @description The ways that are open here; asks for no token, as it comes before all.
+         */
+        get: operations["getSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/status": {
         parameters: {
             query?: never;
@@ -2193,6 +2213,19 @@ export interface components {
             version?: string | null;
         };
         /**
+         * OidcWay
+         * @description The button that leads to the OpenID provider.
+         */
+        OidcWay: {
+            /** Label */
+            label: string;
+            /**
+             * Url
+             * @description Send the browser there, with `?next=/path` behind it.
+             */
+            url: string;
+        };
+        /**
          * Operator
          * @description The operator, as the database knows it.
          */
@@ -2533,6 +2566,23 @@ export interface components {
              * @default 3600
              */
             graceSeconds: number;
+        };
+        /**
+         * SignInWays
+         * @description How one may sign in here.
+         */
+        SignInWays: {
+            /**
+             * Token
+             * @description POST /api/session takes a token.
+             */
+            token: boolean;
+            oidc: components["schemas"]["OidcWay"] | null;
+            /**
+             * Proxy
+             * @description A trusted proxy says who asks; /api/me tells who.
+             */
+            proxy: boolean;
         };
         /**
          * Source
@@ -3672,6 +3722,52 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    getSignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "token": true,
+                     *       "oidc": {
+                     *         "label": "Sign in with your organisation",
+                     *         "url": "/api/oidc/login"
+                     *       },
+                     *       "proxy": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignInWays"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
                 };
             };
         };

@@ -35,31 +35,32 @@ class SignInSettings(BaseModel):
     """The header in which a trusted proxy says who asks."""
     proxy_groups_header: str | None = Field(default=None, pattern=HEADER_NAME)
     """The header in which it says his groups, with commas between."""
-    proxy_cidrs: str = ""
+    proxy_cidrs: str | None = None
     """Networks of the proxies that are trusted, with commas between; nobody else's header is."""
-    roles: str = ""
+    roles: str | None = None
     """Which groups have which role: `administrator=defib-admins; operator=on-call; viewer=*`."""
 
     @property
     def role_mapping(self) -> RoleMapping:
         """The roles of groups, read."""
-        return RoleMapping.read(self.roles)
+        return RoleMapping.read(self.roles or "")
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The trusted networks, read."""
-        return tuple(ip_network(one.strip()) for one in self.proxy_cidrs.split(",") if one.strip())
+        named = (self.proxy_cidrs or "").split(",")
+        return tuple(ip_network(one.strip()) for one in named if one.strip())
 
     @field_validator("roles")
     @classmethod
-    def _is_mapping(cls, value: str) -> str:
-        RoleMapping.read(value)
+    def _is_mapping(cls, value: str | None) -> str | None:
+        RoleMapping.read(value or "")
         return value
 
     @field_validator("proxy_cidrs")
     @classmethod
-    def _are_networks(cls, value: str) -> str:
-        for one in value.split(","):
+    def _are_networks(cls, value: str | None) -> str | None:
+        for one in (value or "").split(","):
             if one.strip() and ip_network(one.strip()).prefixlen == 0:
                 raise ValueError(f"{one.strip()} is everybody; name the proxy's own network")
         return value

@@ -84,7 +84,7 @@ SYSTEM: dict[str, Any] = {
             "nodes": [{"name": "pve-node-1", "online": True}],
         }
     ],
-    "holds": [{"reason": "NodeBrake", "count": 12}],
+    "holds": [{"reason": "NodeBrake", "count": 12, "alerting": 0}],
     "brakes": [
         {
             "reason": "NodeBrake",

@@ -27,7 +27,7 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="ingest, sweep, reads, history, operator or page. May be repeated; else all."
+            help="ingest, sweep, reads, history, operator, page, safety; may be repeated."
         ),
     ] = None,
     minutes: Annotated[
@@ -67,8 +67,7 @@ def bench(
             plan = QUICK if quick else FULL
             if minutes is not None:
                 plan = plan.watching(minutes)
-            safety = _RESULTS / "safety.json"
-            found = run(plan, only or [], _CHECKOUT, safety, _sayer(progress))
+            found = run(plan, only or [], _CHECKOUT, _sayer(progress))
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(results.to_json(found))
             progress.print(f"Results: {out}", highlight=False)

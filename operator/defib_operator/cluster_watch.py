@@ -35,6 +35,7 @@ from defib_operator.looks import Finding, Looker, Wanted
 from defib_operator.proxmox import (
     GuestKind,
     InventoryVm,
+    Lane,
     PowerStatus,
     ProxmoxClient,
     ProxmoxError,
@@ -112,7 +113,8 @@ class ClusterWatch:
         vmids: dict[int, set[int]] = {}
         for one in wanted:
             vmids.setdefault(one.cluster_id, set()).add(one.vmid)
-        fresh = await asyncio.gather(*(self._fresh(*asked) for asked in vmids.items()))
+        lane = wanted[0].lane
+        fresh = await asyncio.gather(*(self._fresh(*asked, lane) for asked in vmids.items()))
         return await self.looker.look_at_all(wanted, dict(zip(vmids, fresh, strict=True)), now)
 
     def last_view(self, cluster_id: int) -> View | None:
@@ -124,7 +126,7 @@ class ClusterWatch:
         """Stop watching VMs that are no longer suspects."""
         self.looker.forget_all_but(vm_ids)
 
-    async def _fresh(self, cluster_id: int, vmids: AbstractSet[int]) -> View:
+    async def _fresh(self, cluster_id: int, vmids: AbstractSet[int], lane: Lane) -> View:
         """Give an inventory that is fresh: one in which a VM is missing is never fresh enough."""
         kept = self._kept.get(cluster_id)
         if (
@@ -136,7 +138,7 @@ class ClusterWatch:
         cluster = await self._cluster(cluster_id)
         try:
             async with asyncio.timeout(VIEW_BUDGET.total_seconds()):
-                return await self._view(cluster)
+                return await self._view(cluster, lane)
         except TimeoutError:
             # One cluster that hangs must not keep the states of all others waiting.
             late = ProxmoxUnreachable("Proxmox did not list its VMs in time")
@@ -147,8 +149,8 @@ class ClusterWatch:
             known = await store.all_clusters(connection)
         return next(one for one in known if one.id == cluster_id)
 
-    async def _view(self, cluster: Cluster) -> View:
-        seen = await view(self.clients, cluster)
+    async def _view(self, cluster: Cluster, lane: Lane = Lane.SWEEP) -> View:
+        seen = await view(self.clients, cluster, lane)
         self._kept[cluster.id] = _Kept(seen, asyncio.get_running_loop().time())
         return seen
 

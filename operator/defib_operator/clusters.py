@@ -18,6 +18,7 @@ from defib_core.store.clusters import Cluster
 from defib_operator.kube import Kubernetes, KubernetesError, KubernetesNotFound
 from defib_operator.proxmox import (
     Inventory,
+    Lane,
     ProxmoxClient,
     ProxmoxError,
     ProxmoxMisconfigured,
@@ -173,13 +174,13 @@ class View:
     trouble: ProxmoxError | Unconnected | None
 
 
-async def view(clients: Clients, cluster: Cluster) -> View:
+async def view(clients: Clients, cluster: Cluster, lane: Lane = Lane.SWEEP) -> View:
     """Look at a whole cluster. Never raises: trouble is part of the view."""
     try:
         client = await clients.client(cluster)
     except Unconnected as error:
         return View(cluster, None, None, error)
     try:
-        return View(cluster, client, await client.inventory(), None)
+        return View(cluster, client, await client.inventory(lane), None)
     except ProxmoxError as error:
         return View(cluster, client, None, error)

@@ -17,6 +17,7 @@ from defib_core.config.resources import API_VERSION, VIRTUAL_MACHINE
 from defib_core.domain.states import State
 from defib_core.store.projection import VmStatus
 from defib_operator.kube import Kubernetes, KubernetesError
+from defib_operator.status import AGENT_SUSPECTED
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,9 @@ def events_of(one: VmStatus, before: Mapping[str, Any], after: Mapping[str, Any]
     if one.hold_reason is not None and _hold_of(before) != one.hold_reason:
         note = f"not reset: {one.hold_message}"
         told.append(Event(warning=True, reason=one.hold_reason, action="Hold", note=note))
+    if one.agent_suspected and AGENT_SUSPECTED not in _remediation_of(before).get("message", ""):
+        note = f"{one.hold_message}, {AGENT_SUSPECTED}"
+        told.append(Event(warning=True, reason="AgentSuspected", action="Hold", note=note))
     return told
 
 
@@ -79,9 +83,13 @@ def _reset(reset: Mapping[str, Any], error: str | None) -> Event:
 
 
 def _hold_of(status: Mapping[str, Any]) -> str | None:
+    reason: str | None = _remediation_of(status).get("reason")
+    return reason
+
+
+def _remediation_of(status: Mapping[str, Any]) -> Mapping[str, Any]:
     conditions = status.get("conditions", [])
-    found = (one["reason"] for one in conditions if one["type"] == "RemediationAllowed")
-    return next(found, None)
+    return next((one for one in conditions if one["type"] == "RemediationAllowed"), {})
 
 
 class Recorder:

@@ -197,6 +197,7 @@ def _observation(one: Candidate, scene: Scene, finding: Finding | None) -> Obser
             hostname=one.hostname,
             proxmox_name=one.proxmox_name,
             pinned_uuid=one.pinned_uuid,
+            reported_uuid=one.smbios_uuid,
         ),
         state=one.state,
         last_heartbeat=one.last_heartbeat,

@@ -54,6 +54,13 @@ class Leadership:
             raise NotLeading(f"{self._identity} does not lead")
         return self._epoch
 
+    @property
+    def until(self) -> float:
+        """The moment of the loop's clock up to which it surely leads; raises NotLeading."""
+        if not self.leads:
+            raise NotLeading(f"{self._identity} does not lead")
+        return self._believed_until
+
     async def keep(self) -> None:
         """Take the lease when it is free, and renew it for as long as this runs."""
         while True:

@@ -20,7 +20,9 @@ from defib_operator.proxmox import (
     AgentPing,
     GuestKind,
     GuestLook,
+    InventoryVm,
     IoCounters,
+    Lane,
     PowerStatus,
     ProxmoxClient,
     ProxmoxError,
@@ -57,6 +59,9 @@ class Wanted:
     cluster_id: int
     vmid: int
     safety: SafetyPolicy
+    lane: Lane = Lane.SWEEP
+    by_list: bool = False
+    """Where the list says that it is switched off, that is enough: it is not asked by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,9 @@ class Looker:
         if row.kind is not GuestKind.QEMU or online is not True:
             is_qemu = row.kind is not GuestKind.LXC
             return GuestFacts(row.node, node_online=online, is_qemu=is_qemu, qmpstatus=None)
+        if one.by_list and row.status is PowerStatus.STOPPED:
+            self._io.forget(one.vm_id)
+            return _off(row)
         async with gates[one.cluster_id, row.node]:
             return await self._look(one, view, view.client, row.node, now)
 
@@ -169,7 +177,7 @@ class Looker:
     ) -> Finding:
         self._seen_in[one.vm_id] = self._round
         try:
-            seen = await client.look(node, one.vmid)
+            seen = await client.look(node, one.vmid, one.lane)
         except ProxmoxError as error:
             return _trouble(error)
         if seen.power is PowerStatus.UNKNOWN:
@@ -181,9 +189,23 @@ class Looker:
         answer = AgentAnswer.NO_EVIDENCE
         signals = one.safety.second_life_signals
         if LifeSignal.GUEST_AGENT in signals and seen.agent_configured and _runs(seen):
-            answer = AGENT_WORDS[await client.agent_ping(node, one.vmid)]
+            answer = AGENT_WORDS[await client.agent_ping(node, one.vmid, one.lane)]
         io = self._io.judge(one.vm_id, seen.counters, one.safety.io_window, now)
         return _facts(seen, view, answer, io, now)
+
+
+def _off(row: InventoryVm) -> GuestFacts:
+    """What the list says of a VM that is switched off."""
+    return GuestFacts(
+        row.node,
+        template=row.template,
+        name=row.name,
+        running=False,
+        qmpstatus=None,
+        lock=row.lock,
+        ha_state=row.ha_state,
+        asked=False,
+    )
 
 
 def _runs(seen: GuestLook) -> bool:

@@ -6,27 +6,28 @@ rows.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.domain.actions import Phase
-from defib_core.domain.decide import Act, Hold, decide
+from defib_core.domain.decide import Act, Hold, can_report, decide
 from defib_core.domain.limits import NodeKey, Room, Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import CancelReason
-from defib_core.store import execution, sweep
+from defib_core.store import execution, unable
 from defib_core.store.clock import CLOCK_JUMP, database_now
 from defib_core.store.execution import Intent
 from defib_core.store.sweep import Candidate
 from defib_operator.clusters import Unconnected
-from defib_operator.judging import Scene, case_of, set_scene
+from defib_operator.judging import Scene, case_of
 from defib_operator.leadership import NotLeading, leading
 from defib_operator.looks import Finding, Wanted
-from defib_operator.posting import FOLLOW_FOR, SEARCH_FOR, Checkpoint, Posting, nothing
-from defib_operator.proxmox import ProxmoxClient
+from defib_operator.posting import FOLLOW_FOR, SEARCH_FOR, Checkpoint, Posting, Sent, nothing
+from defib_operator.proxmox import Lane, ProxmoxClient
+from defib_operator.scene_reader import SceneReader
 from defib_operator.sweep import Ears, Eyes, Lead
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,17 @@ ClientOf = Callable[[int], Awaitable[ProxmoxClient]]
 """Gives the client of a cluster by its id, or raises Unconnected."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One intent that is being judged under an epoch; `posting` None: nobody can be asked."""
+
+    intent: Intent
+    epoch: int
+    posting: Posting | None
+    judged_at: float = 0.0
+    """By the loop's clock."""
+
+
 class Pipeline:
     """Carries intents out, several at a time, one task each."""
 
@@ -63,9 +75,9 @@ class Pipeline:
         self._engine = engine
         self._lead = lead
         self._eyes = eyes
-        self._ears = ears
         self._client_of = client_of
         self._checkpoint = checkpoint
+        self._scenes = SceneReader(engine, ears)
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._granted: dict[int, tuple[int, NodeKey]] = {}
 
@@ -84,6 +96,7 @@ class Pipeline:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._scenes.stop()
 
     async def take_up(self) -> None:
         """Begin or go on with every unfinished intent that is not under way here."""
@@ -111,6 +124,7 @@ class Pipeline:
             log.exception("intent_interrupted", intent=intent.id)
             await asyncio.sleep(AFTER_TROUBLE.total_seconds())
         finally:
+            self._granted.pop(intent.id, None)
             del self._under_way[intent.id]
 
     async def _carry_out(self, intent: Intent, epoch: int) -> None:
@@ -118,66 +132,73 @@ class Pipeline:
             await (await self._posting(intent, epoch)).go_on()
             return
         await self._checkpoint("intent")
+        try:
+            posting = await self._posting(intent, epoch)
+        except Unconnected:
+            # The look will say so, and hold.
+            await self._judge_anew(_Turn(intent, epoch, None))
+            return
+        async with posting.client.place():
+            sent = await self._judge_anew(_Turn(intent, epoch, posting))
+        if sent is not None:
+            await posting.conclude(sent)
+
+    async def _judge_anew(self, turn: _Turn) -> Sent | None:
+        """Look, judge, claim and send. All that may have to be waited for is at hand before."""
+        intent = turn.intent
         scene, one = await self._read(intent)
         finding = None if one is None else await self._look(one, scene)
+        judged_at = asyncio.get_running_loop().time()
         # The look takes time: what people said meanwhile counts.
         scene, one = await self._read(intent)
         if one is None or finding is None:
-            await self._cancel(intent, epoch, CancelReason.NOT_MANAGED, NOT_MANAGED)
+            await self._cancel(turn, CancelReason.NOT_MANAGED, NOT_MANAGED)
         elif (why := _out_of_date(intent, scene.now)) is not None:
-            await self._cancel(intent, epoch, CancelReason.EXPIRED, why)
+            await self._cancel(turn, CancelReason.EXPIRED, why)
         else:
-            await self._judge(intent, replace(one, unfinished=False), (scene, finding), epoch)
+            one = replace(one, unfinished=False)
+            return await self._judge(replace(turn, judged_at=judged_at), one, (scene, finding))
+        return None
 
     async def _look(self, one: Candidate, scene: Scene) -> Finding:
         safety = scene.policies[one.config_id].safety
-        wanted = Wanted(one.vm_id, one.cluster_id, one.vmid, safety)
+        wanted = Wanted(one.vm_id, one.cluster_id, one.vmid, safety, Lane.RESET)
         return (await self._eyes.look([wanted], scene.now))[one.vm_id]
 
     async def _read(self, intent: Intent) -> tuple[Scene, Candidate | None]:
-        async with self._engine.connect() as connection:
-            now = await database_now(connection)
-            heard_at, queues = self._ears.heard_at(now), intent.source.is_manual
-            scene = await set_scene(connection, now, heard_at, sized=queues)
-            return scene, await sweep.judged(connection, intent.vm_id, now)
+        return await self._scenes.read(intent.vm_id, sized=intent.source.is_manual)
 
-    async def _judge(
-        self, intent: Intent, one: Candidate, seen: tuple[Scene, Finding], epoch: int
-    ) -> None:
+    async def _judge(self, turn: _Turn, one: Candidate, seen: tuple[Scene, Finding]) -> Sent | None:
         """Judge again, on fresh facts: what was decided may have been overtaken."""
-        scene, finding = seen
+        (scene, finding), intent = seen, turn.intent
         case = case_of(one, scene, finding, manual=intent.source.is_manual, forced=intent.forced)
         verdict = decide(case, scene.now)
+        released = is_released(one, intent, finding)
         if isinstance(verdict, Hold):
-            await self._cancel(intent, epoch, verdict.reason.value, verdict.message)
-        elif not isinstance(verdict, Act) or _heard_since(intent, one) or is_released(one, intent):
+            await self._cancel(turn, verdict.reason.value, verdict.message, finding)
+        elif not isinstance(verdict, Act) or _heard_since(intent, one) or released:
             heard = _heard_since(intent, one)
             reason = CancelReason.HEARTBEAT if heard else CancelReason.NO_LONGER_DOWN
-            await self._cancel(intent, epoch, reason, NO_LONGER_DOWN)
+            await self._cancel(turn, reason, NO_LONGER_DOWN)
         elif scene.policies[one.config_id].dry_run:
-            await self._record_dry_run(intent, epoch)
+            await self._record_dry_run(intent, turn.epoch)
         else:
             assert isinstance(finding, GuestFacts)
-            await self._send(intent, one, (scene, finding), verdict, epoch)
+            return await self._send(turn, one, (scene, finding), verdict)
+        return None
 
     async def _send(
-        self,
-        intent: Intent,
-        one: Candidate,
-        seen: tuple[Scene, GuestFacts],
-        verdict: Act,
-        epoch: int,
-    ) -> None:
-        """Send it; a person's reset first queues for a place."""
-        scene, finding = seen
+        self, turn: _Turn, one: Candidate, seen: tuple[Scene, GuestFacts], verdict: Act
+    ) -> Sent | None:
+        """Send it; a person's reset first queues for a place in flight."""
+        (scene, finding), intent = seen, turn.intent
         node = (one.cluster_id, finding.node)
+        if turn.posting is None:
+            raise Unconnected("its cluster has only just come back")
         if intent.source.is_manual and not _has_place(one, node, scene, self._granted.values()):
-            return
+            return None
         self._granted[intent.id] = (one.config_id, node)
-        try:
-            await (await self._posting(intent, epoch)).begin(verdict.action, finding.node)
-        finally:
-            self._granted.pop(intent.id, None)
+        return await turn.posting.begin(verdict.action, finding.node, turn.judged_at)
 
     async def _give_up_on(self, intent: Intent, epoch: int, why: str) -> None:
         """End an intent that was sent to a cluster which cannot be asked any more."""
@@ -202,9 +223,15 @@ class Pipeline:
             await execution.record_dry_run(connection, intent.id, now)
         log.info("dry_run", intent=intent.id, vm=intent.vm_id)
 
-    async def _cancel(self, intent: Intent, epoch: int, reason: str, message: str) -> None:
-        async with leading(self._engine, epoch) as connection:
+    async def _cancel(
+        self, turn: _Turn, reason: str, message: str, finding: Finding | None = None
+    ) -> None:
+        """Give it up. What keeps the guest from reporting is noted: the next sweep may miss it."""
+        intent = turn.intent
+        async with leading(self._engine, turn.epoch) as connection:
             now = await database_now(connection)
+            if isinstance(finding, GuestFacts) and not can_report(finding):
+                await unable.note(connection, [intent.vm_id], now)
             await execution.cancel(connection, intent.id, reason=reason, message=message, now=now)
         log.info("intent_cancelled", intent=intent.id, vm=intent.vm_id, reason=reason, why=message)
 
@@ -225,12 +252,14 @@ def _heard_since(intent: Intent, one: Candidate) -> bool:
     return one.last_heartbeat > intent.requested_at
 
 
-def is_released(one: Candidate, intent: Intent) -> bool:
+def is_released(one: Candidate, intent: Intent, finding: Finding) -> bool:
     """True where a guest that could not report, as Proxmox said, has only just become free.
 
     Its clock is about to start again. A person who asks knows of it.
     """
-    return one.proxmox_busy and not intent.source.is_manual and not one.owes_start
+    is_able = isinstance(finding, GuestFacts) and can_report(finding)
+    was_unable = one.proxmox_busy or (one.was_unable and is_able)
+    return was_unable and not intent.source.is_manual and not one.owes_start
 
 
 def _has_place(

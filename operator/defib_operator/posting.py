@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +22,9 @@ from defib_operator.proxmox import (
     Accepted,
     Finished,
     GuestLook,
+    Lane,
     OutcomeUnknown,
+    PostOutcome,
     PowerStatus,
     ProxmoxClient,
     ProxmoxError,
@@ -37,6 +40,8 @@ POLL_EVERY = timedelta(milliseconds=500)
 SEARCH_FOR = timedelta(seconds=45)
 """Longer than a POST may hang in Proxmox."""
 FOLLOW_FOR = timedelta(minutes=5)
+SEND_WITHIN = timedelta(seconds=10)
+"""From the last judgement until the POST leaves; a later one is not sent at all."""
 SEARCH_SLACK = timedelta(seconds=10)
 """How far Proxmox's clock may be behind the database's."""
 HALTED = frozenset({"prelaunch", "paused"})
@@ -64,11 +69,31 @@ class Ended:
     phase: Phase
     text: str
     upid: str | None = None
+    unsent: bool = False
+    """No connection came about: there was no attempt."""
 
     @property
     def response(self) -> dict[str, str | None]:
         """What goes into the history as Proxmox's response."""
         return {"upid": self.upid, "exitstatus": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A POST that was claimed and sent, and what Proxmox said to it."""
+
+    claim: Claim
+    at: datetime
+    outcome: PostOutcome
+
+
+class Instead(Enum):
+    """Why a following POST was not sent."""
+
+    NOT_YET = auto()
+    NOT_NEEDED = auto()
+    NOT_OURS = auto()
+    """It was claimed by another, or the intent has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +108,13 @@ class Posting:
     place: Place
     checkpoint: Checkpoint = nothing
 
-    async def begin(self, action: Action, node: str) -> None:
-        """Send the first POST, then the rest. Returns without one where the claim is refused."""
-        await self._send(Claim(self.intent.id, 1, steps_of(action)[0], action, node))
+    async def begin(self, action: Action, node: str, judged_at: float) -> Sent | None:
+        """Send the first POST; None where the claim is refused. The caller holds a place.
+
+        `judged_at` is the moment of the loop's clock from which on the judgement grows old.
+        """
+        claim = Claim(self.intent.id, 1, steps_of(action)[0], action, node)
+        return await self._send(claim, judged_at)
 
     async def go_on(self) -> None:
         """Take up from what is on record, after a crash or a change of leader."""
@@ -97,24 +126,30 @@ class Posting:
         else:
             await self._finish_step(claim, await self._learn(claim, last))
 
-    async def _send(self, claim: Claim) -> None:
+    async def _send(self, claim: Claim, judged_at: float) -> Sent | None:
+        """Claim and send. Nothing here waits for others, and nothing leaves late."""
         sending_at = await self._claimed(claim)
         if sending_at is None:
-            return
+            return None
         await self.checkpoint("sending")
         if self.lead.epoch != self.epoch:
             raise NotLeading("the lease changed hands between the claim and the POST")
-        outcome = await self.client.post_power(claim.node, self.place.vmid, claim.step)
+        not_after = min(self.lead.until, judged_at + SEND_WITHIN.total_seconds())
+        outcome = await self.client.post_power(claim.node, self.place.vmid, claim.step, not_after)
         await self.checkpoint("sent")
         log.info("posted", intent=self.intent.id, step=claim.step.value, outcome=repr(outcome))
-        match outcome:
+        return Sent(claim, sending_at, outcome)
+
+    async def conclude(self, sent: Sent) -> None:
+        """Follow a POST to its end, then send the rest."""
+        match sent.outcome:
             case Accepted(upid):
-                ended = await self._accepted(claim, upid)
-            case Refused(text=text):
-                ended = Ended(Phase.FAILED, text)
+                ended = await self._accepted(sent.claim, upid)
+            case Refused(text=text, status=status):
+                ended = Ended(Phase.FAILED, text, unsent=status is None and sent.claim.seq == 1)
             case OutcomeUnknown(text=text):
-                ended = await self._search(claim, sending_at, text)
-        await self._finish_step(claim, ended)
+                ended = await self._search(sent.claim, sent.at, text)
+        await self._finish_step(sent.claim, ended)
 
     async def _claimed(self, claim: Claim) -> datetime | None:
         async with leading(self.engine, self.epoch) as connection:
@@ -189,31 +224,43 @@ class Posting:
         if ended.phase is not Phase.SUCCEEDED or not following:
             await self._end(ended)
             return
-        seen = await self._until_ready(claim, following[0])
-        if not isinstance(seen, GuestLook):
-            await self._end(seen or ended)
-            return
-        await self._send(
-            Claim(self.intent.id, claim.seq + 1, following[0], claim.action, seen.node)
-        )
+        sent = await self._send_when_ready(claim, following[0])
+        match sent:
+            case Sent():
+                await self.conclude(sent)
+            case Instead.NOT_NEEDED:
+                await self._end(ended)
+            case Instead.NOT_YET:
+                # What is owed stays on record.
+                why = f"Proxmox did not get it ready for a {following[0].value} in time"
+                await self._end(Ended(Phase.FAILED, why))
+            case Instead.NOT_OURS:
+                pass
 
-    async def _until_ready(self, claim: Claim, step: PowerStep) -> GuestLook | Ended | None:
-        """Wait until the next POST makes sense; None where it is not needed any more.
-
-        A guest that does not come to it in time ends the intent: what is owed stays on record.
-        """
-        deadline = asyncio.get_running_loop().time() + FOLLOW_FOR.total_seconds()
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                seen = await self.client.look(claim.node, self.place.vmid)
-            except ProxmoxError as error:
-                log.warning("look_failed", intent=self.intent.id, error=str(error))
-            else:
-                ready = _ready_for(step, seen)
-                if ready is not None:
-                    return seen if ready else None
+    async def _send_when_ready(self, claim: Claim, step: PowerStep) -> Sent | Instead:
+        """Wait until the next POST makes sense, and send it."""
+        clock = asyncio.get_running_loop()
+        deadline = clock.time() + FOLLOW_FOR.total_seconds()
+        while clock.time() < deadline:
+            async with self.client.place():
+                sent = await self._send_if_ready(claim, step)
+            if sent is not Instead.NOT_YET:
+                return sent
             await asyncio.sleep(POLL_EVERY.total_seconds())
-        return Ended(Phase.FAILED, f"Proxmox did not get it ready for a {step.value} in time")
+        return Instead.NOT_YET
+
+    async def _send_if_ready(self, claim: Claim, step: PowerStep) -> Sent | Instead:
+        judged_at = asyncio.get_running_loop().time()
+        try:
+            seen = await self.client.look(claim.node, self.place.vmid, Lane.RESET)
+        except ProxmoxError as error:
+            log.warning("look_failed", intent=self.intent.id, error=str(error))
+            return Instead.NOT_YET
+        ready = _ready_for(step, seen)
+        if not ready:
+            return Instead.NOT_YET if ready is None else Instead.NOT_NEEDED
+        following = Claim(self.intent.id, claim.seq + 1, step, claim.action, seen.node)
+        return await self._send(following, judged_at) or Instead.NOT_OURS
 
     async def _end(self, ended: Ended) -> None:
         async with leading(self.engine, self.epoch) as connection:
@@ -224,6 +271,7 @@ class Posting:
                 error=None if ended.phase is Phase.SUCCEEDED else ended.text,
                 response=ended.response,
                 now=await database_now(connection),
+                unsent=ended.unsent,
             )
         log.info(
             "reset_ended",

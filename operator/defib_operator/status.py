@@ -21,6 +21,7 @@ from defib_core.store.projection import VmStatus
 Shape = dict[str, Any]
 Why = tuple[str, str]
 """A reason's word, and the sentence for people."""
+AGENT_SUSPECTED = "for more than an hour: repair its agent"
 YES, NO = ConditionStatus.TRUE, ConditionStatus.FALSE
 OF_THE_GUEST = (
     "health",
@@ -125,7 +126,8 @@ def _not_allowed(one: VmStatus, now: datetime) -> Why | None:
     if refused is not None:
         return refused[0], "Ready says why"
     if one.hold_reason is not None:
-        return one.hold_reason, one.hold_message or ""
+        suspected = f"; {AGENT_SUSPECTED}" if one.agent_suspected else ""
+        return one.hold_reason, f"{one.hold_message or ''}{suspected}"
     paused = one.paused_until is None or now < one.paused_until
     standing = (
         (not one.auto_reset_enabled, HoldReason.AUTO_RESET_DISABLED, "autoResetEnabled is false"),

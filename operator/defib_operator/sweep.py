@@ -14,12 +14,23 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from defib_core.domain.brakes import ORDER
-from defib_core.domain.decide import Act, Hold, Look, Verdict, clock_restarts, decide
+from defib_core.domain.decide import (
+    Act,
+    Hold,
+    Look,
+    Verdict,
+    Wait,
+    can_report,
+    clock_restarts,
+    decide,
+    other_vm,
+)
 from defib_core.domain.limits import Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import HoldReason
-from defib_core.store import brakes, intents, lease, sweep
+from defib_core.store import brakes, intents, lease, sweep, unable
 from defib_core.store.clock import database_now
+from defib_core.store.holds import Held, alert, hold_all
 from defib_core.store.sweep import Candidate
 from defib_operator.braking import keep_brakes
 from defib_operator.judging import Scene, case_of, floor_of, scopes, set_scene
@@ -27,6 +38,11 @@ from defib_operator.leadership import NotLeading
 from defib_operator.looks import Finding, Wanted
 
 log = structlog.get_logger(__name__)
+
+CHECKED_AT_ONCE = 8
+"""Of the VMs that a brake holds: looked at in each sweep, in turn."""
+LOGGED_AT_ONCE = 100
+"""Holds that begin in one sweep."""
 
 
 class Eyes(Protocol):
@@ -57,6 +73,11 @@ class Lead(Protocol):
         """The epoch; raises NotLeading."""
         ...
 
+    @property
+    def until(self) -> float:
+        """The moment of the loop's clock up to which it surely leads; raises NotLeading."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -76,6 +97,7 @@ class Sweep:
         self._lead = lead
         self._eyes = eyes
         self._ears = ears
+        self._checked_up_to = 0
 
     async def tick(self) -> Swept:
         """Sweep once. Raises NotLeading where another replica leads."""
@@ -97,11 +119,13 @@ class Sweep:
             scene = await self._scene(connection, epoch, sized=bool(findings))
             again = await sweep.candidates(connection, scene.now, [one.vm_id for one in shortlist])
             await keep_brakes(connection, scene.brakes, scene.now)
-            made, holds = await _Round(connection, scene, findings, epoch).judge_all(again)
+            await self._note_ability(connection, again, findings, scene.now)
+            made, held = await _Round(connection, scene, findings, epoch).judge_all(again)
+            await _alert(connection, scene.now)
             seconds = clock.time() - began
             await sweep.swept(connection, scene.now, seconds, scene.kubernetes_heard_at)
             await _still_leads(connection, epoch)
-        return Swept(len(changed), made, holds, seconds)
+        return Swept(len(changed), made, held, seconds)
 
     async def _scene(self, connection: AsyncConnection, epoch: int, *, sized: bool) -> Scene:
         now = await database_now(connection)
@@ -115,17 +139,61 @@ class Sweep:
         down = {one.vm_id for one in shortlist}
         watched = down | {one.vm_id for one in suspects}
         self._eyes.forget_all_but(frozenset(watched))
+        verdicts = [(one, decide(case_of(one, scene, None), scene.now)) for one in shortlist]
+        braked = [one for one, verdict in verdicts if is_braked(verdict)]
         wanted = [
-            Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.config_id].safety)
-            for one in shortlist
-            if isinstance(decide(case_of(one, scene, None), scene.now), Look)
+            Wanted(
+                one.vm_id,
+                one.cluster_id,
+                one.vmid,
+                scene.policies[one.config_id].safety,
+                by_list=not one.owes_start,
+            )
+            for one in [
+                *(one for one, verdict in verdicts if isinstance(verdict, Look)),
+                *self._in_turn(braked),
+            ]
         ]
         wanted += [
-            Wanted(one.vm_id, one.cluster_id, one.vmid, scene.policies[one.fleet].safety)
+            Wanted(
+                one.vm_id,
+                one.cluster_id,
+                one.vmid,
+                scene.policies[one.fleet].safety,
+                by_list=True,
+            )
             for one in suspects
             if one.vm_id not in down  # since this very sweep
         ]
         return await self._eyes.look(wanted, scene.now)
+
+    def _in_turn(self, braked: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Pick a few of those that a brake holds: who is another VM by now counts in no crowd."""
+        following = [one for one in braked if one.vm_id > self._checked_up_to]
+        chosen = (following or braked)[:CHECKED_AT_ONCE]
+        self._checked_up_to = chosen[-1].vm_id if chosen else 0
+        return chosen
+
+    async def _note_ability(
+        self,
+        connection: AsyncConnection,
+        judged: Sequence[Candidate],
+        findings: Mapping[int, Finding],
+        now: datetime,
+    ) -> None:
+        """Note who cannot report; of suspects also who can again. The judgement does the rest."""
+        ours = {one.vm_id for one in judged if one.unfinished or one.owes_start}
+        down = {one.vm_id for one in judged}
+        seen = [(vm_id, one) for vm_id, one in findings.items() if isinstance(one, GuestFacts)]
+        cannot = [vm_id for vm_id, one in seen if not can_report(one) and vm_id not in ours]
+        await unable.note(connection, cannot, now)
+        can = [vm_id for vm_id, one in seen if can_report(one) and vm_id not in down]
+        await unable.release(connection, can, now)
+
+
+def is_braked(verdict: Verdict) -> bool:
+    """Say whether something bigger than this VM holds it."""
+    return isinstance(verdict, Hold) and verdict.reason in ORDER
 
 
 async def _still_leads(connection: AsyncConnection, epoch: int) -> None:
@@ -148,26 +216,34 @@ class _Round:
 
     async def judge_all(self, judged: Sequence[Candidate]) -> tuple[tuple[int, ...], int]:
         """Return the intents made, and how many holds began."""
-        verdicts = {
-            one.vm_id: decide(
-                case_of(one, self.scene, self.findings.get(one.vm_id)), self.scene.now
-            )
-            for one in judged
-        }
+        verdicts = {one.vm_id: self._verdict(one) for one in judged}
         wanting = [self._wanting(one) for one in judged if isinstance(verdicts[one.vm_id], Act)]
         places = allot(wanting, self.scene.room, self.scene.policies)
         made: list[int] = []
-        holds = 0
+        held: list[Held] = []
         for one in judged:
             verdict = places.get(one.vm_id) or verdicts[one.vm_id]
-            if _clock_restarts(one, verdict):
+            if _clock_restarts(one, verdict, self.findings.get(one.vm_id)):
                 await sweep.restart_clock(self.connection, one.vm_id, self.scene.now)
             elif isinstance(verdict, Act):
                 made += await self._intend(one, verdict)
             elif isinstance(verdict, Hold):
-                holds += await self._hold(one, verdict)
+                held.append(Held(one.vm_id, verdict.reason.value, verdict.message))
         await self._mark_brakes(judged, verdicts)
-        return tuple(made), holds
+        return tuple(made), await self._hold(held)
+
+    def _verdict(self, one: Candidate) -> Verdict:
+        """Judge; a brake on a fleet is not for a VM that is another one by now."""
+        finding = self.findings.get(one.vm_id)
+        case = case_of(one, self.scene, finding)
+        verdict = decide(case, self.scene.now)
+        if not is_braked(verdict):
+            return verdict
+        if isinstance(finding, GuestFacts):
+            return other_vm(case, finding) or verdict
+        if one.hold_reason == HoldReason.IDENTITY_MISMATCH:
+            return Hold(HoldReason.IDENTITY_MISMATCH, one.hold_message or "")
+        return verdict
 
     async def _mark_brakes(
         self, judged: Sequence[Candidate], verdicts: Mapping[int, Verdict]
@@ -194,12 +270,15 @@ class _Round:
             silence=self.scene.now - (one.last_heartbeat or one.clock_floor),
         )
 
-    async def _hold(self, one: Candidate, verdict: Hold) -> bool:
-        reason = verdict.reason.value
-        opened = await sweep.hold(self.connection, one, reason, verdict.message, self.scene.now)
-        if opened:
-            log.info("held", vm=one.vm_id, reason=reason, why=verdict.message)
-        return opened
+    async def _hold(self, held: Sequence[Held]) -> int:
+        """Write all holds at once; return how many are new. Of very many a few are logged."""
+        opened = await hold_all(self.connection, held, self.scene.now)
+        new = [one for one in held if one.vm_id in opened]
+        for one in new[:LOGGED_AT_ONCE]:
+            log.info("held", vm=one.vm_id, reason=one.reason, why=one.message)
+        if len(new) > LOGGED_AT_ONCE:
+            log.info("held_more", vms=len(new) - LOGGED_AT_ONCE)
+        return len(new)
 
     async def _intend(self, one: Candidate, verdict: Act) -> list[int]:
         dry_run = self.scene.policies[one.config_id].dry_run
@@ -225,10 +304,17 @@ class _Round:
         return [made]
 
 
-def _clock_restarts(one: Candidate, verdict: Verdict) -> bool:
-    """Say whether what kept the guest from reporting is over: by its hold, or by Proxmox's list."""
+async def _alert(connection: AsyncConnection, now: datetime) -> None:
+    for vm_id in await alert(connection, now):
+        log.warning("agent_suspected", vm=vm_id, why="signs of life for an hour, and no report")
+
+
+def _clock_restarts(one: Candidate, verdict: Verdict, finding: Finding | None) -> bool:
+    """Say whether what kept the guest from reporting is over: by its hold, the list or a look."""
     if isinstance(verdict, Act) and one.proxmox_busy and not one.owes_start:
         return True
+    if one.was_unable and isinstance(finding, GuestFacts) and can_report(finding):
+        return not isinstance(verdict, Wait)
     held = None if one.hold_reason is None else HoldReason(one.hold_reason)
     return not one.hold_released and clock_restarts(held, verdict)
 

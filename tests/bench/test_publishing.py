@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import defib_dev
-from defib_dev.bench import results, safety, tables
+from defib_dev.bench import results, tables
 from defib_dev.bench.figures import BenchError, Section, Target
 from defib_dev.bench.publish import BEGIN, END, publish
 from defib_dev.bench.results import Results
@@ -94,16 +94,3 @@ def test_the_page_of_the_documentation_has_the_marks(measured: Results, tmp_path
     copy.write_text(PAGE.read_text())
     publish(measured, copy)
     assert "bare uvicorn" in copy.read_text()
-
-
-def test_figures_of_safety_are_shown_where_a_suite_wrote_some(tmp_path: Path) -> None:
-    file = tmp_path / "safety.json"
-    assert safety.read(file) is None
-    one = {"key": "posts", "what": "Second POSTs", "unit": "POSTs", "value": 0, "n": 40}
-    file.write_text(json.dumps({"figures": [one]}))
-    section = safety.read(file)
-    assert section is not None
-    assert section.figures[0].key == "safety.posts"
-    file.write_text(json.dumps({"figures": [{"key": "posts"}]}))
-    with pytest.raises(BenchError, match="does not hold figures"):
-        safety.read(file)

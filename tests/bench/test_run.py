@@ -46,7 +46,7 @@ TINY = Plan(
 
 def measure(plan: Plan, only: list[str], folder: Path) -> tuple[results.Results, list[str]]:
     said: list[str] = []
-    return run.run(plan, only, folder, folder / "no-safety.json", said.append), said
+    return run.run(plan, only, folder, said.append), said
 
 
 def test_every_measurement_gives_its_figures_and_leaves_no_process(tmp_path: Path) -> None:
@@ -56,7 +56,13 @@ def test_every_measurement_gives_its_figures_and_leaves_no_process(tmp_path: Pat
     left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
     assert [one.name() for one in left if one.status() != psutil.STATUS_ZOMBIE] == []
     assert (found.faults, found.left_out) == ([], [])
-    assert [section.name for section in found.sections] == ["ingest", "sweep", "reads", "history"]
+    assert [section.name for section in found.sections] == [
+        "ingest",
+        "sweep",
+        "reads",
+        "history",
+        "safety",
+    ]
     keys = {figure.key for section in found.sections for figure in section.figures}
     assert keys >= {
         "ingest.bare.rate",
@@ -81,6 +87,10 @@ def test_every_measurement_gives_its_figures_and_leaves_no_process(tmp_path: Pat
         "history.raw.cold.p99",
         "history.5m.warm.p99",
         "history.api.24h.p50",
+        "safety.outage",
+        "safety.second_posts",
+        "safety.busy",
+        "safety.simulated.recovery.p99",
     }
     references = {f.reference for s in found.sections for f in s.figures if f.reference}
     assert references <= keys, "a figure names a reference that is not there"

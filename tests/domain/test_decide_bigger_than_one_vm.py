@@ -49,7 +49,9 @@ ROWS: list[tuple[str, Case, HoldReason | None]] = [
     ("an hour after eight", made(8, timedelta(hours=1)), None),
     ("a shorter grace", policy(made(1, 2 * SECOND), boot_grace=SECOND), None),
     ("a person does not wait", manual(made(1, SECOND)), None),
-    ("a counter that was cleared", made(0, SECOND), None),
+    ("no connection for the first attempt", made(0, GRACE - SECOND), HoldReason.BACK_OFF),
+    ("no connection for the first attempt, and waited", made(0, GRACE), None),
+    ("a counter that was cleared", after(attempts=0, last_attempt_at=None), None),
     (
         "the start that is owed waits too",
         guest(after(made(3, GRACE - SECOND), owes_start=True), running=False, qmpstatus="stopped"),

@@ -21,6 +21,7 @@ from support.cases import (
 )
 
 OTHER_UUID = "11111111-2222-3333-4444-555555555555"
+TURNED_UUID = "44454c4c-4200-1035-8052-b4c04f4e4d32"
 
 ASKED_IN_VAIN = (
     HoldReason.PROXMOX_UNREACHABLE,
@@ -38,11 +39,23 @@ ROWS: list[tuple[str, Case, HoldReason | None]] = [
     ("another UUID", guest(smbios_uuid=OTHER_UUID), HoldReason.IDENTITY_MISMATCH),
     ("the same UUID in capitals", guest(smbios_uuid=UUID.upper()), None),
     ("the same UUID under another name", guest(name="renamed"), None),
-    ("no UUID shown, the same name", guest(smbios_uuid=None), None),
+    ("a UUID read with its bytes turned around", guest(smbios_uuid=TURNED_UUID), None),
+    ("no UUID any more, the same name", guest(smbios_uuid=None), HoldReason.IDENTITY_MISMATCH),
+    ("its reports come from it", identity(reported_uuid=UUID), None),
     (
-        "no UUID shown, another name",
-        guest(smbios_uuid=None, name="db-01"),
+        "its reports come from another machine",
+        identity(reported_uuid=OTHER_UUID),
         HoldReason.IDENTITY_MISMATCH,
+    ),
+    (
+        "its reports come from another machine, and nothing is pinned",
+        identity(reported_uuid=OTHER_UUID, pinned_uuid=None),
+        None,
+    ),
+    (
+        "switched off, as the list says, whoever it is",
+        guest(asked=False, smbios_uuid=None, name="db-01", **STOPPED),
+        HoldReason.VM_STOPPED,
     ),
     (
         "no UUID pinned, another name",

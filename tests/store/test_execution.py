@@ -282,3 +282,27 @@ async def test_the_place_of_a_vm(stored: Stored) -> None:
     assert await execution.place_of(stored.connection, vm_id) == Place(
         await stored.cluster_id(), 4711
     )
+
+
+# no connection came about
+
+
+async def test_what_was_never_sent_is_no_attempt_but_is_waited_after(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    intent_id = await stored.ask(vm_id)
+    assert await stored.claim(intent_id)
+    claimed_at = stored.now
+    await stored.move(SECOND)
+    await execution.finish(
+        stored.connection,
+        intent_id,
+        phase=Phase.FAILED,
+        error="not sent",
+        response=None,
+        now=stored.now,
+        unsent=True,
+    )
+    row, state = await stored.intent(intent_id), await stored.state(vm_id)
+    assert (row.phase, row.sent_at, row.error) == ("failed", None, "not sent")
+    assert (state.reset_attempts, state.last_attempt_at) == (0, claimed_at)
+    assert not state.reset_pending

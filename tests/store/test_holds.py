@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from defib_core.store import mirror, sweep
+from defib_core.store import holds, mirror, sweep
+from defib_core.store.holds import Held
 from defib_core.store.sweep import Candidate
 from support.stored import MINUTE, Stored
 
@@ -129,3 +130,73 @@ async def test_the_same_hold_again_is_to_be_released_again(stored: Stored) -> No
     assert not await hold(stored, vm_id, "VMLocked")
     assert not (await candidate(stored, vm_id)).hold_released
     assert await stored.holds(vm_id) == [("VMLocked", began, None)]
+
+
+# many at once
+
+
+async def hold_all(stored: Stored, held: list[tuple[int, str, str]]) -> frozenset[int]:
+    wanted = [Held(*one) for one in held]
+    return await holds.hold_all(stored.connection, wanted, stored.now)
+
+
+async def test_many_are_held_at_once_each_for_its_own_reason(stored: Stored) -> None:
+    first, second, third = [await stored.down_vm() for _ in range(3)]
+    began = stored.now
+    await hold(stored, first, "Paused", "until noon")
+    await hold(stored, second, "Paused", "x")
+    now = await stored.move(MINUTE)
+    opened = await hold_all(
+        stored,
+        [(first, "Paused", "until one"), (second, "VMLocked", "y"), (third, "VMLocked", "z")],
+    )
+    assert opened == {second, third}
+    assert await stored.holds(first) == [("Paused", began, None)]
+    assert (await candidate(stored, first)).hold_message == "until one"
+    assert await stored.holds(second) == [("Paused", began, now), ("VMLocked", now, None)]
+    assert await stored.holds(third) == [("VMLocked", now, None)]
+
+
+async def test_the_same_holds_again_write_nothing(stored: Stored) -> None:
+    vm_ids = [await stored.down_vm() for _ in range(3)]
+    held = [(vm_id, "FleetBrake", "too many") for vm_id in vm_ids]
+    assert await hold_all(stored, held) == set(vm_ids)
+    await stored.execute("DELETE FROM status_outbox")
+    await stored.move(MINUTE)
+    assert await hold_all(stored, held) == frozenset()
+    assert await stored.execute("SELECT vm_id FROM status_outbox") == []
+
+
+# signs of life that last too long
+
+HOUR = 60 * MINUTE
+
+
+async def test_a_sign_of_life_for_an_hour_alerts_once(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    await hold(stored, vm_id, "IOActive")
+    await stored.move(HOUR - MINUTE)
+    assert await holds.alert(stored.connection, stored.now) == []
+    await stored.move(MINUTE)
+    assert await holds.alert(stored.connection, stored.now) == [vm_id]
+    await stored.move(HOUR)
+    assert await holds.alert(stored.connection, stored.now) == []
+
+
+async def test_signs_of_different_kinds_are_one_story(stored: Stored) -> None:
+    vm_id = await stored.down_vm()
+    for reason in ("IOActive", "GuestAgentAlive", "IOActive", "GuestAgentAlive"):
+        await hold(stored, vm_id, reason)
+        await stored.move(20 * MINUTE)
+    assert await holds.alert(stored.connection, stored.now) == [vm_id]
+    await hold(stored, vm_id, "IOActive")
+    assert await holds.alert(stored.connection, stored.now) == []
+
+
+async def test_other_holds_do_not_alert_and_a_heartbeat_ends_the_story(stored: Stored) -> None:
+    locked, alive = await stored.down_vm(), await stored.down_vm()
+    await hold(stored, locked, "VMLocked")
+    await hold(stored, alive, "IOActive")
+    await stored.move(HOUR)
+    await stored.report(alive)
+    assert await holds.alert(stored.connection, stored.now) == []

@@ -12,16 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from defib_core.config.system_config import SystemConfigSpec
 from defib_core.domain.actions import Action, Phase, PowerStep, Source
-from defib_core.store import clusters, execution, heartbeats, intents, mirror, sweep
+from defib_core.store import (
+    clusters,
+    execution,
+    heartbeats,
+    intents,
+    mirror,
+    registry,
+    sweep,
+)
 from defib_core.store.clock import database_now
 from defib_core.store.clusters import Placed
 from defib_core.store.engine import hot_connection
 from defib_core.store.execution import Claim
 from defib_core.store.heartbeats import Heartbeat
 from defib_core.store.intents import AlreadyAsked, AlreadyUnfinished, ManualRequest, Requested
+from defib_core.store.registry import ReportedIdentity
 from defib_core.store.sweep import FleetClock
 from support.stored import A_HEARTBEAT, LONG_AGO, MINUTE, Stored, config_key, vm_object
 from support.together import at_once, begin, committed
+from support.waiting import eventually_async
 
 AT_ONCE = 6
 
@@ -141,6 +151,35 @@ async def meet_a_batch(engine: AsyncEngine, fleet: Fleet, work: Work) -> None:
 async def lock_state(connection: AsyncConnection, vm_id: int) -> None:
     lock = text("SELECT FROM vm_state WHERE vm_id = :vm FOR UPDATE")
     await connection.execute(lock, {"vm": vm_id})
+
+
+async def test_a_report_that_meets_its_new_object_is_in_no_deadlock(engine: AsyncEngine) -> None:
+    async with committed(engine) as stored:
+        await stored.vm(300, name="web", uid="u300")
+        cluster_id, now = await stored.cluster_id(), stored.now
+    said = ReportedIdentity(cluster_id, 200, "web", None, None, None)
+    given = vm_object(200, name="web", uid="u200")
+    async with engine.connect() as watch, engine.connect() as batch:
+        async with engine.begin() as blocker:
+            # The object's name was another VM's: that one is asked for in the middle.
+            await blocker.execute(text("SELECT FROM vm WHERE vmid = 300 FOR UPDATE"))
+            taking = await begin(engine, lambda c: mirror.mirror_vm(c, given, now), watch)
+            reporting = await begin(engine, lambda c: registry.find_or_create(c, said), watch)
+            find = text("SELECT id FROM vm WHERE vmid = 200")
+            vm_id = (await batch.execute(find)).scalar_one_or_none()
+            if vm_id is not None:
+                await lock_state(batch, vm_id)
+        if vm_id is not None:
+            await eventually_async(lambda: waits(watch), what="the object is being taken in")
+            await flip(batch, vm_id)
+            await batch.commit()
+        await reporting.result()
+        await taking.result()
+
+
+async def waits(watch: AsyncConnection) -> bool:
+    waiting = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    return bool((await watch.execute(waiting)).scalar_one())
 
 
 FLIP = (

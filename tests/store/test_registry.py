@@ -124,3 +124,27 @@ async def test_a_uuid_that_two_vms_have_finds_neither(stored: Stored) -> None:
     await stored.agent_vm(101, smbios_uuid=UUID)
     cluster_id = await stored.cluster_id()
     assert await registry.vmids_of_uuid(stored.connection, cluster_id, UUID) == (100, 101)
+
+
+# who else reports
+
+OTHER_UUID = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [
+        ({"smbios_uuid": UUID}, {"smbios_uuid": OTHER_UUID}, 0),
+        ({"smbios_uuid": UUID}, {"smbios_uuid": UUID, "hostname": "renamed"}, 10),
+        ({"hostname": "web"}, {"hostname": "db"}, 0),
+        ({"hostname": "web"}, {"hostname": "web", "node": "pve2"}, 10),
+        ({"smbios_uuid": None}, {"smbios_uuid": UUID}, 10),
+    ],
+)
+async def test_another_machine_has_to_arm_the_vm_anew(
+    stored: Stored, before: dict[str, str], after: dict[str, str], left: int
+) -> None:
+    vm_id = await stored.agent_vm(100, **before)
+    await stored.set(vm_id, reports=10)
+    await stored.agent_vm(100, **after)
+    assert (await stored.state(vm_id)).reports == left

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 from sqlalchemy import event, text
@@ -78,6 +79,10 @@ class OneLead:
     @property
     def epoch(self) -> int:
         return self.held
+
+    @property
+    def until(self) -> float:
+        return inf
 
 
 class AlwaysHears:

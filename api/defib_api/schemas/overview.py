@@ -67,6 +67,10 @@ class HoldCount(ApiModel):
 
     reason: HoldReason
     count: int
+    alerting: int = Field(
+        description="So many of them show signs of life for more than an hour and do not report:"
+        " their agents are to be repaired."
+    )
 
 
 class BrakeKind(StrEnum):
@@ -146,8 +150,8 @@ class System(ApiModel):
             operator=_operator(seen),
             clusters=_clusters(seen),
             holds=[
-                HoldCount(reason=HoldReason(reason), count=count)
-                for reason, count in seen.holds.items()
+                HoldCount(reason=HoldReason(one.reason), count=one.held, alerting=one.alerting)
+                for one in seen.holds
             ],
             brakes=[Brake.from_view(one) for one in seen.brakes],
             global_stop=None

@@ -8,12 +8,14 @@ among those VMs that may be reset.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from defib_core.domain.actions import Action
 from defib_core.domain.observation import (
     AgentAnswer,
     GuestFacts,
     History,
+    Identity,
     IoAnswer,
     LookFailure,
     Observation,
@@ -43,6 +45,11 @@ class Case:
     manual: bool = False
     """A person asked for this reset."""
     forced: bool = False
+
+    @property
+    def wait(self) -> timedelta:
+        """How long after the last POST, or what came to none, the next attempt may be."""
+        return self.treatment.policy.back_off(max(1, self.history.attempts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +206,7 @@ def _brakes(case: Case, _: datetime) -> Hold | None:
 
 def _back_off(case: Case, now: datetime) -> Hold | None:
     policy = case.treatment.policy
-    wait = policy.boot_grace if case.history.owes_start else policy.back_off(case.history.attempts)
+    wait = policy.boot_grace if case.history.owes_start else case.wait
     return _too_soon(case, wait, now)
 
 
@@ -212,8 +219,13 @@ def _too_soon(case: Case, wait: timedelta, now: datetime) -> Hold | None:
         return None
     return Hold(
         HoldReason.BACK_OFF,
-        f"attempt {case.history.attempts} was made; the next is not before {_at(again)}",
+        f"{_last(case)}; the next is not before {_at(again)}",
     )
+
+
+def _last(case: Case) -> str:
+    done = case.history.attempts
+    return f"attempt {done} was made" if done else "no connection came about for the last attempt"
 
 
 BEFORE_LOOK: tuple[Check, ...] = (
@@ -250,6 +262,17 @@ PASSING = frozenset(
 """Holds during which a guest cannot report. When one is over, its clock starts again."""
 
 
+def can_report(guest: GuestFacts) -> bool:
+    """Say whether a guest that lives could be heard: it runs, is not halted, and nothing has it."""
+    return (
+        guest.node_online is True
+        and guest.running
+        and guest.qmpstatus in (None, "running")
+        and not guest.lock
+        and (guest.ha_state is None or guest.ha_state in HA_SETTLED)
+    )
+
+
 def clock_restarts(held: HoldReason | None, verdict: Verdict) -> bool:
     """Say whether a hold that kept the guest from reporting is over."""
     if held not in PASSING or isinstance(verdict, Wait | Look):
@@ -279,8 +302,7 @@ def _not_yet(case: Case, guest: GuestFacts, now: datetime) -> Hold | Wait | None
     """What is left to wait for where nothing speaks against the reset itself."""
     if guest.running and case.history.owes_start:
         # It was started after all, so that no start is owed.
-        wait = case.treatment.policy.back_off(case.history.attempts)
-        return _spent(case) or _too_soon(case, wait, now)
+        return _spent(case) or _too_soon(case, case.wait, now)
     if case.treatment.policy.dry_run and case.history.dry_run_done:
         return Wait()
     return None
@@ -305,16 +327,12 @@ def _place(case: Case, guest: GuestFacts) -> Hold | None:
 
 
 def _identity(case: Case, guest: GuestFacts) -> Hold | None:
-    if not case.treatment.policy.safety.identity_check:
+    """Say whether it is another VM; what was only seen in the list cannot tell."""
+    if not case.treatment.policy.safety.identity_check or not guest.asked:
         return None
     known = case.observation.identity
-    if known.pinned_uuid is not None and guest.smbios_uuid is not None:
-        if known.pinned_uuid.lower() == guest.smbios_uuid.lower():
-            return None
-        return Hold(
-            HoldReason.IDENTITY_MISMATCH,
-            f"VMID {known.vmid} now has SMBIOS UUID {guest.smbios_uuid}, not {known.pinned_uuid}",
-        )
+    if known.pinned_uuid is not None:
+        return _same_machine(known, known.pinned_uuid, guest)
     wanted = known.proxmox_name or known.hostname
     if guest.name is None or _short(guest.name) == _short(wanted):
         return None
@@ -323,6 +341,40 @@ def _identity(case: Case, guest: GuestFacts) -> Hold | None:
         f"VMID {known.vmid} is called {guest.name} in Proxmox, not {_short(wanted)}; "
         "if that is right, set spec.proxmoxName",
     )
+
+
+def other_vm(case: Case, guest: GuestFacts) -> Hold | None:
+    """Say whether Proxmox has another VM by now: then it belongs to no group that is counted."""
+    if not guest.is_qemu or guest.template or guest.node_online is not True:
+        return None
+    return _identity(case, guest)
+
+
+def _same_machine(known: Identity, pinned: str, guest: GuestFacts) -> Hold | None:
+    """Compare with the UUID of the first sight: Proxmox's now, and that of whoever reports."""
+    if guest.smbios_uuid is None:
+        text = f"VMID {known.vmid} has no SMBIOS UUID in Proxmox any more; it had {pinned}"
+        return Hold(HoldReason.IDENTITY_MISMATCH, text)
+    if not is_same_uuid(pinned, guest.smbios_uuid):
+        text = f"VMID {known.vmid} now has SMBIOS UUID {guest.smbios_uuid}, not {pinned}"
+        return Hold(HoldReason.IDENTITY_MISMATCH, text)
+    if known.reported_uuid is None or is_same_uuid(pinned, known.reported_uuid):
+        return None
+    return Hold(
+        HoldReason.IDENTITY_MISMATCH,
+        f"who reports as VMID {known.vmid} has SMBIOS UUID {known.reported_uuid}, and the VM has"
+        f" {pinned}; mend the vmid in that agent's configuration, or its token",
+    )
+
+
+def is_same_uuid(one: str, other: str) -> bool:
+    """Compare; old firmware tables are read with the first three parts' bytes turned around."""
+    if one.lower() == other.lower():
+        return True
+    try:
+        return UUID(one).bytes == UUID(other).bytes_le
+    except ValueError:
+        return False
 
 
 def _short(name: str) -> str:

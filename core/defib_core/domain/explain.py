@@ -71,8 +71,15 @@ def explain(facts: Facts) -> Explanation:
     )
 
 
+AGENT_SUSPECTED = (
+    "it has shown signs of life in Proxmox for more than an hour, and does not report:"
+    " repair its agent"
+)
+
+
 def _warnings(facts: Facts) -> list[str]:
-    return [*_nobody_sweeps(facts), *_two_machines(facts)]
+    suspected = [AGENT_SUSPECTED] if facts.agent_suspected else []
+    return [*_nobody_sweeps(facts), *_two_machines(facts), *suspected]
 
 
 def _two_machines(facts: Facts) -> list[str]:
@@ -245,7 +252,7 @@ def _no_sign_of_life(signals: frozenset[LifeSignal], window: timedelta) -> list[
 def _attempts(facts: Facts) -> Attempts:
     history, treatment = facts.case.history, facts.case.treatment
     last = history.last_attempt_at
-    wait = treatment.policy.back_off(history.attempts)
+    wait = facts.case.wait
     return Attempts(
         used=history.attempts,
         allowed=treatment.max_attempts,

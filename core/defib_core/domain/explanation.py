@@ -117,6 +117,8 @@ class Facts:
     traffic: Traffic = Traffic()
     in_force: Sequence[InForce] = ()
     swept_at: datetime | None = None
+    agent_suspected: bool = False
+    """It has shown signs of life for an hour, and does not report."""
     decisions: Sequence[Decision] = ()
     clone_since: datetime | None = None
     """Since when two machines seem to report as this VM."""

@@ -51,6 +51,8 @@ class GuestFacts:
     quorate: bool | None = True
     agent: AgentAnswer = AgentAnswer.NO_EVIDENCE
     io: IoAnswer = IoAnswer.NO_EVIDENCE
+    asked: bool = True
+    """False: only the cluster's list was read, which says that it is switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,9 @@ class Identity:
     hostname: str
     proxmox_name: str | None = None
     pinned_uuid: str | None = None
+    """The SMBIOS UUID that Proxmox had for it at first sight."""
+    reported_uuid: str | None = None
+    """What its agent last said; None where it never did."""
 
 
 @dataclass(frozen=True, slots=True)

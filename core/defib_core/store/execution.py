@@ -107,11 +107,14 @@ WITH due AS (
 ),
 done AS (
     UPDATE reset_history r SET phase = :phase, finished_at = :now, error = :error,
-        proxmox_response = coalesce(:response, r.proxmox_response)
+        proxmox_response = coalesce(:response, r.proxmox_response),
+        sent_at = CASE WHEN :unsent AND r.recovered_at IS NULL THEN NULL ELSE r.sent_at END
     FROM due WHERE r.id = due.id
     RETURNING r.vm_id
 )
-UPDATE vm_state s SET reset_pending = false FROM done
+UPDATE vm_state s SET reset_pending = false,
+    reset_attempts = greatest(0, s.reset_attempts - CASE WHEN :unsent THEN 1 ELSE 0 END)
+FROM done
 WHERE s.vm_id = done.vm_id AND :phase = 'failed'
 """).bindparams(bindparam("response", type_=JSONB(none_as_null=True)))
 DRY_RUN = text("""
@@ -257,8 +260,12 @@ async def finish(
     error: str | None,
     response: Mapping[str, Any] | None,
     now: datetime,
+    unsent: bool = False,
 ) -> None:
-    """End an intent: succeeded, failed or unknown."""
+    """End an intent: succeeded, failed or unknown.
+
+    `unsent`: no connection came about, so that there was no attempt. The wait after one stays.
+    """
     await connection.execute(
         FINISH,
         {
@@ -267,6 +274,7 @@ async def finish(
             "error": error,
             "response": response,
             "now": now,
+            "unsent": unsent,
         },
     )
 

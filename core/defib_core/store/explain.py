@@ -34,12 +34,13 @@ from defib_core.store import controls, relays, sweep
 from defib_core.store.brakes import scopes_of
 from defib_core.store.controls import GlobalStop, Window
 from defib_core.store.decisions import last_decisions
+from defib_core.store.holds import ALERTING
 from defib_core.store.relays import RelayClock
 from defib_core.store.sweep import Candidate
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-SUBJECT = text("""
+SUBJECT = text(f"""
 SELECT v.id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels, v.config_id, v.uid,
     v.tombstoned_at, v.rejected, v.rejected_message, v.managed_at, v.created_at,
     v.remediation_enabled, v.paused_reason AS spec_reason, v.paused_until AS spec_until,
@@ -48,7 +49,8 @@ SELECT v.id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels, v.config_id, v.
     s.relay_id, s.max_attempts, s.reset_attempts, s.last_attempt_at, s.reset_pending, s.clone_since,
     c.spec AS config, c.namespace || '/' || c.name AS config_name, c.changed_at AS config_changed,
     h.reason AS hold_reason, h.message AS hold_message, h.started_at AS hold_since,
-    h.released_at AS hold_released, o.swept_at
+    h.released_at AS hold_released, o.swept_at,
+    {ALERTING} AS agent_suspected
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
 JOIN vm_paused z ON z.vm_id = v.id
@@ -140,6 +142,7 @@ async def facts_of(connection: AsyncConnection, vm_id: int, now: datetime) -> Fa
         traffic=await _traffic(connection, one, around.policy, now),
         in_force=await _in_force(connection, one, around, now),
         swept_at=one.swept_at,
+        agent_suspected=bool(one.agent_suspected),
         decisions=await last_decisions(connection, vm_id),
         clone_since=one.clone_since,
     )

@@ -97,6 +97,12 @@ FROM proxmox_cluster c, system_config s
 WHERE c.namespace = :namespace AND c.name = :cluster
   AND s.namespace = :namespace AND s.name = :config
 """)
+# Neither waits for a lock while it holds one: with both rows there, the state can be locked first.
+ENSURE_VM = text("""
+INSERT INTO vm (cluster_id, vmid, hostname, registered_by, config_id)
+VALUES (:cluster_id, :vmid, :name, 'manifest', :config_id)
+ON CONFLICT (cluster_id, vmid) DO NOTHING
+""")
 LOCK_STATE = text("""
 SELECT FROM vm_state s JOIN vm v ON v.id = s.vm_id
 WHERE v.cluster_id = :cluster_id AND v.vmid = :vmid FOR UPDATE OF s
@@ -159,7 +165,8 @@ SELECT e.vm_id, e.config_id, e.stale_timeout, e.cpu_threshold, e.ram_threshold, 
 FROM vm_effective e WHERE {which}
 ON CONFLICT (vm_id) DO NOTHING
 """
-ENSURE_STATE = text(ENSURE.format(which="e.vm_id = :vm_id"))
+THIS_VM = "e.vm_id = (SELECT v.id FROM vm v WHERE v.cluster_id = :cluster_id AND v.vmid = :vmid)"
+ENSURE_STATE = text(ENSURE.format(which=THIS_VM))
 REFRESH = """
 WITH e AS (
     SELECT e.* FROM vm_state s JOIN vm_effective e ON e.vm_id = s.vm_id
@@ -223,6 +230,9 @@ async def mirror_vm(
     """Put one VirtualMachine in force, unless an older object stands for the same VM."""
     ids = await find_place(connection, given.key.namespace, given.cluster, given.config)
     place = {"cluster_id": ids.cluster_id, "vmid": given.vmid}
+    new = {**place, "name": given.key.name, "config_id": ids.config_id}
+    await connection.execute(ENSURE_VM, new)
+    await connection.execute(ENSURE_STATE, {**place, "now": now})
     await connection.execute(LOCK_STATE, place)
     owner = (await connection.execute(OWNER, place)).one_or_none()
     younger = None
@@ -279,7 +289,6 @@ async def _put(connection: AsyncConnection, given: VmObject, ids: Place, now: da
         },
     )
     vm_id = int(written.scalar_one())
-    await connection.execute(ENSURE_STATE, {"vm_id": vm_id, "now": now})
     await connection.execute(REFRESH_VM, {"vm_id": vm_id, "now": now})
     restart = {"vm_id": vm_id, "now": now, "let_go": before is not None and before.let_go}
     await connection.execute(RESTART_CLOCK, restart)

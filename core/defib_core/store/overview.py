@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from defib_core.config.system_config import parse_system_config
 from defib_core.store import controls, lease
 from defib_core.store.controls import GlobalStop
+from defib_core.store.holds import ALERTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldView:
+    """How many VMs are held for one reason now; of how many the agent has to be repaired."""
+
+    reason: str
+    held: int
+    alerting: int
+
+
+@dataclass(frozen=True, slots=True)
 class BrakeView:
     """A brake in force, and how many VMs it holds now."""
 
@@ -92,7 +102,7 @@ class Overview:
     ingest: IngestView
     operator: OperatorView
     clusters: Sequence[ClusterView]
-    holds: Mapping[str, int]
+    holds: Sequence[HoldView]
     brakes: Sequence[BrakeView]
     global_stop: GlobalStop | None
     intents: Mapping[str, int]
@@ -109,8 +119,10 @@ SELECT namespace, name, reachable, version, quorate, message, invalid, checked_a
     token_missing
 FROM proxmox_cluster ORDER BY name, namespace
 """)
-HOLDS = text("""
-SELECT reason, count(*) AS held FROM hold WHERE ended_at IS NULL GROUP BY reason ORDER BY reason
+HOLDS = text(f"""
+SELECT h.reason, count(*) AS held, count(*) FILTER (WHERE {ALERTING}) AS alerting
+FROM hold h JOIN vm_state s ON s.vm_id = h.vm_id
+WHERE h.ended_at IS NULL GROUP BY h.reason ORDER BY h.reason
 """)
 # `key` names a group by ids, as brakes.py makes it: fleet, cluster, fleet/value, cluster/node.
 BRAKES = text("""
@@ -154,7 +166,7 @@ GROUP BY c.id ORDER BY c.namespace, c.name
 
 async def overview(connection: AsyncConnection, namespace: str, now: datetime) -> Overview:
     """Read how Defib is."""
-    held = {row.reason: row.held for row in await connection.execute(HOLDS)}
+    held = [HoldView(**row._mapping) for row in await connection.execute(HOLDS)]
     intents = {row.phase: row.intents for row in await connection.execute(INTENTS)}
     return Overview(
         now=now,

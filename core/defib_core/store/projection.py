@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.states import State
+from defib_core.store.holds import ALERTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class VmStatus:
     cluster_known: bool
     hold_reason: str | None
     hold_message: str | None
+    agent_suspected: bool
+    """Held by a sign of life for an hour."""
     last_reset: LastReset | None
     last_change: LastChange | None
     clone_since: datetime | None
@@ -87,13 +90,14 @@ WHERE q.vm_id IN (SELECT vm_id FROM status_outbox ORDER BY id LIMIT :limit)
 """)
 SETTLE = text("DELETE FROM status_outbox WHERE id = ANY (CAST(:row_ids AS bigint[]))")
 AGAIN = text("INSERT INTO status_outbox (vm_id) SELECT unnest(CAST(:vm_ids AS bigint[]))")
-STATUSES = text("""
+STATUSES = text(f"""
 SELECT v.id AS vm_id, v.namespace, v.name, v.uid, v.generation, v.hostname, v.node, s.state,
     s.last_heartbeat, s.cpu, s.ram, s.ram_total, s.reports, s.reset_attempts, s.max_attempts,
     s.reset_pending, v.remediation_enabled, z.reason AS paused_reason, z.until AS paused_until,
     v.rejected, v.rejected_message, c.name AS cluster, c.spec IS NOT NULL AS cluster_known,
     (g.spec ->> 'autoResetEnabled')::bool AS auto_reset_enabled,
     h.reason AS hold_reason, h.message AS hold_message,
+    coalesce({ALERTING}, false) AS agent_suspected,
     (SELECT to_jsonb(r) FROM (
         SELECT requested_at AS at, reason, phase AS outcome, upid, error
         FROM reset_history WHERE vm_id = v.id

@@ -34,6 +34,20 @@ INSERT INTO system_config (namespace, name, spec) VALUES (:namespace, 'default',
 ON CONFLICT (namespace, name) DO NOTHING
 """)
 
+# State before VM, as everybody locks them. Who reports as another machine than before, by its
+# UUID, or by its name where it tells none, has to send the reports that arm a VM anew.
+DISARM = text("""
+WITH other AS (
+    SELECT s.vm_id FROM vm_state s JOIN vm v ON v.id = s.vm_id
+    WHERE v.cluster_id = :cluster_id AND v.vmid = :vmid
+      AND CASE WHEN CAST(:smbios_uuid AS uuid) IS NOT NULL AND v.smbios_uuid IS NOT NULL
+               THEN CAST(:smbios_uuid AS uuid) <> v.smbios_uuid
+               ELSE v.reported_hostname <> :hostname END
+    FOR UPDATE OF s
+)
+UPDATE vm_state s SET reports = 0 FROM other WHERE s.vm_id = other.vm_id
+""")
+
 FIND_OR_CREATE = text("""
 INSERT INTO vm (cluster_id, vmid, hostname, reported_hostname, node, smbios_uuid, agent_version,
                 registered_by, config_id)
@@ -112,20 +126,19 @@ async def ensure_defaults(connection: AsyncConnection, namespace: str) -> None:
 async def find_or_create(connection: AsyncConnection, identity: ReportedIdentity) -> int:
     """Return the id of the VM, which is created if it is new; keep what the report adds.
 
-    A hostname given by a spec stays; otherwise the guest's own word counts. Raises
-    NotRegistrable.
+    A hostname given by a spec stays; otherwise the guest's own word counts. Another machine than
+    before has to arm the VM anew. Raises NotRegistrable.
     """
-    found = await connection.execute(
-        FIND_OR_CREATE,
-        {
-            "cluster_id": identity.cluster_id,
-            "vmid": identity.vmid,
-            "hostname": identity.hostname,
-            "node": identity.node,
-            "smbios_uuid": identity.smbios_uuid,
-            "agent_version": identity.agent_version,
-        },
-    )
+    said = {
+        "cluster_id": identity.cluster_id,
+        "vmid": identity.vmid,
+        "hostname": identity.hostname,
+        "node": identity.node,
+        "smbios_uuid": identity.smbios_uuid,
+        "agent_version": identity.agent_version,
+    }
+    await connection.execute(DISARM, said)
+    found = await connection.execute(FIND_OR_CREATE, said)
     vm_id = found.scalar_one_or_none()
     if vm_id is None:
         raise NotRegistrable(f"no cluster {identity.cluster_id}, or no SystemConfig default for it")

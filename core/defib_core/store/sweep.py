@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action
 from defib_core.domain.states import State
-from defib_core.store import controls, relays
+from defib_core.store import controls, holds, relays, unable
 from defib_core.store.clock import has_come
 from defib_core.store.relays import RelayClock
 from defib_core.store.tables import MANAGED_SQL, PAUSE_REASON, PAUSE_UNTIL
+from defib_core.store.unable import WAS_UNABLE
 from defib_core.store.unwell import Patience, smallest_timeouts
 from defib_core.store.unwell import unwell as find_unwell
 
@@ -82,6 +83,8 @@ class Candidate:
     """The relay its last report came through."""
     proxmox_busy: bool
     """Proxmox's list last said that it could not report: locked, off, or its node away."""
+    was_unable: bool
+    """A look found that it could not report, and none has found that it can since."""
     rejected_reason: str | None
     """Why its last report was refused, where that was within its stale timeout."""
     hold_released: bool
@@ -236,7 +239,7 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
         AND NOT EXISTS (SELECT FROM reset_step p JOIN reset_history r ON r.id = p.intent_id
                         WHERE r.vm_id = s.vm_id AND p.step = 'start' AND p.phase = 'succeeded'
                           AND p.sending_at > s.last_heartbeat) AS owes_start,
-    s.relay_id, v.proxmox_busy,
+    s.relay_id, v.proxmox_busy, {WAS_UNABLE} AS was_unable,
     (SELECT j.reason FROM report_rejection j WHERE j.vm_id = s.vm_id
      AND j.at > :now - s.stale_timeout AND j.at > s.last_heartbeat AND {has_come("j.at")})
         AS rejected_reason,
@@ -299,16 +302,6 @@ GROUP BY 1
 
 FLEET_SIZES = text(f"SELECT config_id, count(*) AS vms FROM vm WHERE {MANAGED_SQL} GROUP BY 1")
 
-OPEN_HOLD = text("""
-INSERT INTO hold (vm_id, reason, message, started_at)
-SELECT s.vm_id, :reason, :message, :now FROM vm_state s
-WHERE s.vm_id = :vm_id AND s.state IN ('down', 'reset_failed')
-ON CONFLICT DO NOTHING
-RETURNING id
-""")
-AGAIN_HOLD = text("""
-UPDATE hold SET message = :message, released_at = NULL WHERE id = :hold_id AND ended_at IS NULL
-""")
 END_HOLD = text("""
 UPDATE hold SET ended_at = greatest(:now, started_at) WHERE vm_id = :vm_id AND ended_at IS NULL
 """)
@@ -425,6 +418,14 @@ async def judged(connection: AsyncConnection, vm_id: int, now: datetime) -> Cand
     return found[0] if found else None
 
 
+async def judged_all(
+    connection: AsyncConnection, vm_ids: Sequence[int], now: datetime
+) -> Mapping[int, Candidate]:
+    """Read managed VMs in whatever state, by their ids; one that is not managed is left out."""
+    found = await connection.execute(JUDGED, {"vm_ids": list(vm_ids), "now": now})
+    return {one.vm_id: one for one in _candidates(found)}
+
+
 def _candidates(found: Result[Any]) -> list[Candidate]:
     # By position, as by name takes five times as long: the columns are the fields, in order.
     if tuple(found.keys()) != _FIELDS:
@@ -485,16 +486,8 @@ async def hold(
     connection: AsyncConnection, candidate: Candidate, reason: str, message: str, now: datetime
 ) -> bool:
     """Note why a VM is not reset; return whether the reason is a new one."""
-    if candidate.hold_reason != reason:
-        await connection.execute(END_HOLD, {"vm_id": candidate.vm_id, "now": now})
-        opened = await connection.execute(
-            OPEN_HOLD,
-            {"vm_id": candidate.vm_id, "reason": reason, "message": message, "now": now},
-        )
-        return opened.scalar_one_or_none() is not None
-    if candidate.hold_message != message or candidate.hold_released:
-        await connection.execute(AGAIN_HOLD, {"hold_id": candidate.hold_id, "message": message})
-    return False
+    opened = await holds.hold_all(connection, [holds.Held(candidate.vm_id, reason, message)], now)
+    return candidate.vm_id in opened
 
 
 async def end_hold(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
@@ -504,6 +497,7 @@ async def end_hold(connection: AsyncConnection, vm_id: int, now: datetime) -> No
 
 async def restart_clock(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
     """Give a VM a full timeout from now, as it could not report before."""
+    await unable.release(connection, [vm_id], now)
     await connection.execute(RESTART_CLOCK, {"vm_id": vm_id, "now": now})
     await connection.execute(NOT_BUSY, {"vm_id": vm_id})
 

@@ -139,6 +139,8 @@ vm = Table(
     # not report because of a lock, a stop, or its node.
     Column("proxmox_state", Text),
     Column("proxmox_busy", Boolean, nullable=False, server_default=text("false")),
+    # Since when looks have found that it could not report: paused, locked, off; null: it can.
+    Column("unable_since", Moment),
     UniqueConstraint("cluster_id", "vmid"),
     CheckConstraint("vmid BETWEEN 100 AND 999999999", name="vmid_range"),
     CheckConstraint("registered_by IN ('agent', 'manifest')", name="registered_by_known"),
@@ -362,6 +364,8 @@ hold = Table(
     Column("started_at", Moment, nullable=False),
     Column("released_at", Moment),
     Column("ended_at", Moment),
+    # When it was found to last too long for a VM that shows signs of life.
+    Column("alerted_at", Moment),
     CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="in_order"),
     Index("hold_one_open_per_vm", "vm_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("hold_vm_id_idx", "vm_id", "id"),

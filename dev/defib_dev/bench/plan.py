@@ -100,6 +100,18 @@ class OperatorPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SafetyPlan:
+    """Incidents in the policy simulator, and guests that hang on the whole stack."""
+
+    outages: int = 1
+    kills: int = 1
+    busy: int = 1
+    deaths: int = 1
+    frozen: int = 0
+    """None: no stack is started."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One kind of run. What does not fit into `seconds` any more is left out, and said so."""
 
@@ -111,6 +123,7 @@ class Plan:
     history: HistoryPlan
     page: PagePlan = PagePlan()
     operator: OperatorPlan = OperatorPlan()
+    safety: SafetyPlan = field(default_factory=SafetyPlan)
     postgres: dict[str, str] = field(default_factory=dict)
     """Settings beyond PostgreSQL's own defaults."""
 
@@ -134,6 +147,7 @@ FULL = Plan(
         repeats=3,
         api=LoadPlan(3, wires=1, warm_up=0.5, closed=2, opened=2),
     ),
+    safety=SafetyPlan(outages=12, kills=50, busy=48, deaths=10, frozen=24),
     postgres=POSTGRES,
 )
 QUICK = Plan(
@@ -155,5 +169,6 @@ QUICK = Plan(
         api=LoadPlan(2, wires=1, warm_up=0.3, closed=0.7, opened=1),
     ),
     operator=OperatorPlan(sizes=(1_000,), statuses_seconds=5, rest=20, patched=500),
+    safety=SafetyPlan(outages=3, kills=10, busy=9, deaths=2),
     postgres=POSTGRES,
 )

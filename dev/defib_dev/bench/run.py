@@ -30,10 +30,11 @@ MEASUREMENTS: Mapping[str, Callable[[Bench], Section | None]] = {
     "history": history.measure,
     "operator": operating.measure,
     "page": page.measure,
+    "safety": safety.measure,
 }
 
 
-def run(plan: Plan, only: Sequence[str], checkout: Path, safety_file: Path, say: Say) -> Results:
+def run(plan: Plan, only: Sequence[str], checkout: Path, say: Say) -> Results:
     """Measure; `only` names measurements, and none means all. Raises ComponentError."""
     unknown = sorted(set(only) - MEASUREMENTS.keys())
     if unknown:
@@ -52,7 +53,7 @@ def run(plan: Plan, only: Sequence[str], checkout: Path, safety_file: Path, say:
         started=started,
         seconds=round(monotonic() - began, 1),
         machine=described,
-        sections=[one for one in (*sections, safety.read(safety_file)) if one is not None],
+        sections=[one for one in sections if one is not None],
         faults=bench.faults,
         left_out=bench.left_out,
     )

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from time import perf_counter
 
 import psycopg
@@ -82,6 +83,7 @@ class _Lead:
     """The leader."""
 
     epoch: int = 1
+    until: float = inf
 
 
 def measure(bench: Bench) -> Section | None:

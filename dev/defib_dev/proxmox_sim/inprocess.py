@@ -4,13 +4,15 @@ Tells the client what a network would: no connection, no answer, a broken one. T
 rules (failover, outcomes) run unchanged above it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 from defib_dev.proxmox_sim.api import handle
 from defib_dev.proxmox_sim.call import PREFIX, Answer, Fate, Request
 from defib_dev.proxmox_sim.model import Datacenter
-from defib_operator.proxmox.wire import Parameters, WireFailure, WireGarbage, WireRefusal
+from defib_operator.proxmox.wire import Lane, Parameters, WireFailure, WireGarbage, WireRefusal
 
 ERRORS_FROM = 400
 
@@ -25,16 +27,28 @@ class InProcessWire:
         self._authorization = f"PVEAPIToken={token_id}={secret}"
         self._clock = clock
 
-    async def get(self, endpoint: str, path: str, parameters: Parameters) -> object:  # noqa: ARG002 - the protocol's
+    async def get(
+        self,
+        endpoint: str,  # noqa: ARG002 - the protocol's
+        path: str,
+        parameters: Parameters,
+        lane: Lane = Lane.SWEEP,  # noqa: ARG002 - same
+    ) -> object:
         """Read; see `Wire`."""
         params = {name: str(value) for name, value in parameters.items()}
         return self._ask("GET", path, params)
 
-    async def post(self, endpoint: str, path: str) -> object:  # noqa: ARG002 - the protocol's
+    def place(self) -> AbstractAsyncContextManager[object]:
+        """There is always a place."""
+        return nullcontext()
+
+    async def post(self, endpoint: str, path: str, not_after: float) -> object:  # noqa: ARG002 - the protocol's
         """Send once; see `Wire`."""
+        if asyncio.get_running_loop().time() >= not_after:
+            raise WireFailure("it was too late to send it", was_sent=False)
         return self._ask("POST", path, {})
 
-    async def probe(self, endpoint: str, path: str) -> object:  # noqa: ARG002 - the protocol's
+    async def probe(self, endpoint: str, path: str, lane: Lane = Lane.SWEEP) -> object:  # noqa: ARG002 - the protocol's
         """Ask by a POST; see `Wire`."""
         return self._ask("POST", path, {})
 

@@ -90,6 +90,8 @@ class Record:
     """When each VM's heartbeats were stored."""
     asked: Sequence[Asked]
     """What people asked for."""
+    posts: Sequence[tuple[float, str]]
+    """When each POST was sent, and its path."""
 
 
 def read_record(world: World) -> Record:
@@ -117,6 +119,7 @@ def read_record(world: World) -> Record:
         attempts=_attempts(_of(notes, "vm_state"), names),
         heard=world.ingest.heard,
         asked=world.asked,
+        posts=world.posts,
     )
 
 

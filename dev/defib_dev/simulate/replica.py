@@ -190,13 +190,13 @@ class _PatientWire(InProcessWire):
         self._posted = posted
         self._gate = gate
 
-    async def post(self, endpoint: str, path: str) -> object:
+    async def post(self, endpoint: str, path: str, not_after: float) -> object:
         """Send once; see `Wire`."""
         if not self._gate.is_open:
             raise ProcessDied("a dead process sends nothing")
         self._posted(path)
         try:
-            return await super().post(endpoint, path)
+            return await super().post(endpoint, path, not_after)
         except WireFailure as error:
             if error.was_sent:
                 await asyncio.sleep(self._patience)

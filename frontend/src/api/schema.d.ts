@@ -1860,6 +1860,11 @@ export interface components {
             reason: components["schemas"]["HoldReason"];
             /** Count */
             count: number;
+            /**
+             * Alerting
+             * @description So many of them show signs of life for more than an hour and do not report: their agents are to be repaired.
+             */
+            alerting: number;
         };
         /**
          * HoldReason
@@ -4377,7 +4382,8 @@ export interface operations {
                      *       "holds": [
                      *         {
                      *           "reason": "NodeBrake",
-                     *           "count": 12
+                     *           "count": 12,
+                     *           "alerting": 0
                      *         }
                      *       ],
                      *       "brakes": [

@@ -34,6 +34,7 @@ from defib_operator.proxmox.values import (
     IoCounters,
     PowerStatus,
 )
+from defib_operator.proxmox.wire import Lane
 
 __all__ = [
     "Accepted",
@@ -44,6 +45,7 @@ __all__ = [
     "Inventory",
     "InventoryVm",
     "IoCounters",
+    "Lane",
     "OutcomeUnknown",
     "PostOutcome",
     "PowerStatus",

@@ -4,7 +4,9 @@ Reads fail over from endpoint to endpoint. A POST goes out once; another endpoin
 where no connection came about. Free of policy: what to make of an answer is for the callers.
 """
 
+import math
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,7 +34,7 @@ from defib_operator.proxmox.timing import Note, no_note, timed
 from defib_operator.proxmox.translate import ping_of, translated
 from defib_operator.proxmox.upid import Upid
 from defib_operator.proxmox.values import AgentPing, GuestLook, Inventory
-from defib_operator.proxmox.wire import Parameters, Wire, WireError, WireFailure
+from defib_operator.proxmox.wire import Lane, Parameters, Wire, WireError, WireFailure
 
 Value = TypeVar("Value")
 
@@ -76,48 +78,58 @@ class ProxmoxClient:
         self._settings, self._order = settings, EndpointOrder(settings.endpoints)
         await before.close()
 
-    async def inventory(self) -> Inventory:
+    async def inventory(self, lane: Lane = Lane.SWEEP) -> Inventory:
         """List VMs and nodes. Raises ProxmoxError; quorum and version may stay unread."""
-        vms = await self._read("list of VMs", "cluster/resources", {"type": "vm"})
-        nodes = await self._read("list of nodes", "nodes")
+        vms = await self._read("list of VMs", "cluster/resources", {"type": "vm"}, lane=lane)
+        nodes = await self._read("list of nodes", "nodes", lane=lane)
         unreadable: dict[str, str] = {}
         return Inventory(
             vms=parse.inventory_vms(vms),
             nodes=parse.nodes(nodes),
-            quorate=await self._optional("quorate", self._quorate, unreadable),
-            version=await self._optional("version", self._version, unreadable),
+            quorate=await self._optional("quorate", lambda: self._quorate(lane), unreadable),
+            version=await self._optional("version", lambda: self._version(lane), unreadable),
             unreadable=unreadable,
         )
 
-    async def look(self, node: str, vmid: int) -> GuestLook:
+    async def look(self, node: str, vmid: int, lane: Lane = Lane.SWEEP) -> GuestLook:
         """Ask for one VM's status and configuration now, both or none. Raises ProxmoxError."""
-        guest = f"nodes/{node}/qemu/{vmid}"
+        guest, called = f"nodes/{node}/qemu/{vmid}", f"VM {vmid} on {node}"
         status = await self._read(
-            f"status of VM {vmid} on {node}", f"{guest}/status/current", node=node
+            f"status of {called}", f"{guest}/status/current", node=node, lane=lane
         )
         config = await self._read(
-            f"configuration of VM {vmid} on {node}", f"{guest}/config", {"current": 1}, node=node
+            f"configuration of {called}", f"{guest}/config", {"current": 1}, node=node, lane=lane
         )
         return parse.guest_look(
             node, vmid, parse.row(status, "the VM's status"), parse.row(config, "the VM's config")
         )
 
-    async def agent_ping(self, node: str, vmid: int) -> AgentPing:
+    async def agent_ping(self, node: str, vmid: int, lane: Lane = Lane.SWEEP) -> AgentPing:
         """Ask the QEMU guest agent for a sign of life. Raises nothing of ours."""
+        path = f"nodes/{node}/qemu/{vmid}/agent/ping"
         try:
-            await self._send(self._wire.probe, f"nodes/{node}/qemu/{vmid}/agent/ping", node)
+            await self._send(lambda endpoint: self._wire.probe(endpoint, path, lane), path, node)
         except WireError as error:
             return ping_of(error)
         return AgentPing.ANSWERED
 
-    async def post_power(self, node: str, vmid: int, action: PowerStep) -> PostOutcome:
+    def place(self) -> AbstractAsyncContextManager[object]:
+        """Wait for a place among those who send: within it a POST leaves without waiting."""
+        return self._wire.place()
+
+    async def post_power(
+        self, node: str, vmid: int, action: PowerStep, not_after: float = math.inf
+    ) -> PostOutcome:
         """Send one power action, once. Every outcome is a value.
 
-        Cancelled while it runs, its outcome is unknown to the caller.
+        Nothing leaves once the monotonic clock shows `not_after`. Cancelled while it runs, its
+        outcome is unknown to the caller.
         """
+        path = f"nodes/{node}/qemu/{vmid}/status/{action.value}"
         try:
-            path = f"nodes/{node}/qemu/{vmid}/status/{action.value}"
-            answer = await self._send(self._wire.post, path, node)
+            answer = await self._send(
+                lambda endpoint: self._wire.post(endpoint, path, not_after), path, node
+            )
         except WireError as error:
             return outcome_of_error(error)
         return outcome_of_answer(answer, vmid=vmid, step=action)
@@ -126,7 +138,8 @@ class ProxmoxClient:
         """Ask how a task is doing, on its own node. Raises nothing of ours."""
         path = f"nodes/{upid.node}/tasks/{upid}/status"
         try:
-            return parse.task_state(await self._read(f"task {upid}", path, node=upid.node))
+            task = await self._read(f"task {upid}", path, node=upid.node, lane=Lane.TASK)
+            return parse.task_state(task)
         except ProxmoxError as error:
             return Unknown(str(error))
 
@@ -153,7 +166,9 @@ class ProxmoxClient:
             "limit": TASKS_SEEN,
         }
         try:
-            data = await self._read(f"tasks of VM {vmid}", f"nodes/{node}/tasks", wanted, node=node)
+            data = await self._read(
+                f"tasks of VM {vmid}", f"nodes/{node}/tasks", wanted, node=node, lane=Lane.TASK
+            )
             return parse.newest_task(
                 data, vmid=vmid, task_type=task_type, user=self._settings.token_id, since=begun
             )
@@ -164,15 +179,15 @@ class ProxmoxClient:
         """Ask what the token may do. Raises ProxmoxError."""
         return token_rights(await self._read("the token's permissions", "access/permissions"))
 
-    async def _quorate(self) -> bool | None:
-        data = await self._read("the cluster's status", "cluster/status")
+    async def _quorate(self, lane: Lane) -> bool | None:
+        data = await self._read("the cluster's status", "cluster/status", lane=lane)
         local = parse.local_node(data)
         if local is not None:
             self._order.learn(self._order.for_node(None)[0], local)
         return parse.quorate(data)
 
-    async def _version(self) -> str:
-        return parse.version(await self._read("version", "version"))
+    async def _version(self, lane: Lane) -> str:
+        return parse.version(await self._read("version", "version", lane=lane))
 
     async def _optional(
         self, name: str, read: Callable[[], Awaitable[Value]], unreadable: dict[str, str]
@@ -191,13 +206,14 @@ class ProxmoxClient:
         parameters: Parameters | None = None,
         *,
         node: str | None = None,
+        lane: Lane = Lane.SWEEP,
     ) -> object:
         """Ask one endpoint after the other; only the lack of an answer goes on to the next."""
         failures: list[ProxmoxError] = []
         for endpoint in self._order.for_node(node):
             try:
                 with timed(self._note, path):
-                    data = await self._wire.get(endpoint, path, parameters or {})
+                    data = await self._wire.get(endpoint, path, parameters or {}, lane)
             except WireError as error:
                 failure = translated(error, f"{question}, asked at {endpoint}")
                 failure.__cause__ = error
@@ -209,20 +225,18 @@ class ProxmoxClient:
                 return data
         raise _summed_up(failures)
 
-    async def _send(
-        self, post: Callable[[str, str], Awaitable[object]], path: str, node: str
-    ) -> object:
+    async def _send(self, post: Callable[[str], Awaitable[object]], path: str, node: str) -> object:
         """Post once; the next endpoint is tried only while no connection has come about."""
         *others, last = self._order.for_node(node)
         for endpoint in others:
             try:
                 with timed(self._note, path):
-                    return await post(endpoint, path)
+                    return await post(endpoint)
             except WireFailure as error:
                 if error.was_sent:
                     raise
         with timed(self._note, path):
-            return await post(last, path)
+            return await post(last)
 
 
 def _summed_up(failures: list[ProxmoxError]) -> ProxmoxError:

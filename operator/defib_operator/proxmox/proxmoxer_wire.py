@@ -7,10 +7,12 @@ the handshake is over is proof that Proxmox has not read it; redirections are no
 
 import asyncio
 import json
+import math
 import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from http.client import responses as generic_reasons
 
@@ -25,16 +27,26 @@ from requests.exceptions import (
 )
 
 from defib_operator.proxmox.settings import ProxmoxSettings, host_and_port
-from defib_operator.proxmox.tls import VerifyingAdapter, progress, trusting
-from defib_operator.proxmox.wire import Parameters, WireError, WireFailure, WireGarbage, WireRefusal
+from defib_operator.proxmox.tls import TooLate, VerifyingAdapter, progress, trusting
+from defib_operator.proxmox.wire import (
+    Lane,
+    Parameters,
+    WireError,
+    WireFailure,
+    WireGarbage,
+    WireRefusal,
+)
 
 with warnings.catch_warnings():
     # On import it silences urllib3's warnings for the whole process; leave them as they were.
     from proxmoxer import ProxmoxResource, ResourceException
     from proxmoxer.backends.https import Backend
 
-READERS = 8
-SENDERS = 4
+READERS = {Lane.SWEEP: 8, Lane.RESET: 4, Lane.TASK: 4}
+PLACES = 4
+"""POSTs at a time."""
+SENDERS = 16 * PLACES
+"""Threads for them: one that was given up runs on for a while, and must take nobody's."""
 
 
 class _Channel:
@@ -67,8 +79,8 @@ class _Channel:
     def get(self, path: str, parameters: Parameters, timeout: tuple[float, float]) -> object:
         return self._ask(timeout, lambda: self._root(path).get(**parameters))
 
-    def post(self, path: str, timeout: tuple[float, float]) -> object:
-        return self._ask(timeout, lambda: self._root(path).post())
+    def post(self, path: str, timeout: tuple[float, float], not_after: float) -> object:
+        return self._ask(timeout, lambda: self._root(path).post(), not_after)
 
     def close(self) -> None:
         self._session.close()
@@ -77,12 +89,19 @@ class _Channel:
         self._last = response
         return response
 
-    def _ask(self, timeout: tuple[float, float], send: Callable[[], object]) -> object:
+    def _ask(
+        self,
+        timeout: tuple[float, float],
+        send: Callable[[], object],
+        not_after: float = math.inf,
+    ) -> object:
         self._auth.timeout = timeout
         self._last = None
-        progress.start()
+        progress.start(not_after)
         try:
             data = send()
+        except TooLate as error:
+            raise WireFailure("it was too late to send it", was_sent=False) from error
         except ResourceException as error:
             raise _refusal(error, self._last) from error
         except TooManyRedirects as error:
@@ -109,30 +128,47 @@ class ProxmoxerWire:
     def __init__(self, settings: ProxmoxSettings) -> None:
         self._settings = settings
         self._context = trusting(settings.ca_pem)
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="proxmox-read")
+        self._readers = {
+            lane: ThreadPoolExecutor(threads, thread_name_prefix=f"proxmox-{lane}")
+            for lane, threads in READERS.items()
+        }
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="proxmox-post")
+        self._places = asyncio.Semaphore(PLACES)
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._open: set[_Channel] = set()
         self._is_closed = False
 
-    async def get(self, endpoint: str, path: str, parameters: Parameters) -> object:
+    async def get(
+        self, endpoint: str, path: str, parameters: Parameters, lane: Lane = Lane.SWEEP
+    ) -> object:
         """Read over a connection that is kept; see `Wire`."""
-        return await self._in_thread(self._readers, lambda: self._get(endpoint, path, parameters))
+        return await self._in_thread(
+            self._readers[lane], lambda: self._get(endpoint, path, parameters)
+        )
 
-    async def probe(self, endpoint: str, path: str) -> object:
+    async def probe(self, endpoint: str, path: str, lane: Lane = Lane.SWEEP) -> object:
         """Ask by a POST; see `Wire`. Takes no thread from the power actions."""
         patience = self._patience(self._settings.read_timeout)
-        return await self._in_thread(self._readers, lambda: self._post(endpoint, path, patience))
+        return await self._in_thread(
+            self._readers[lane], lambda: self._post(endpoint, path, patience, math.inf)
+        )
 
-    async def post(self, endpoint: str, path: str) -> object:
+    def place(self) -> AbstractAsyncContextManager[object]:
+        """Wait for a place; see `Wire`. There are more threads than places."""
+        return self._places
+
+    async def post(self, endpoint: str, path: str, not_after: float) -> object:
         """Send once; see `Wire`. Cancelled while it is under way, its outcome is unknown."""
         patience = self._patience(self._settings.post_timeout)
-        return await self._in_thread(self._senders, lambda: self._post(endpoint, path, patience))
+        return await self._in_thread(
+            self._senders, lambda: self._post(endpoint, path, patience, not_after)
+        )
 
     async def close(self) -> None:
         """Take no more work and close idle connections; calls already made end by themselves."""
-        self._readers.shutdown(wait=False)
+        for readers in self._readers.values():
+            readers.shutdown(wait=False)
         self._senders.shutdown(wait=False)
         with self._lock:
             self._is_closed = True
@@ -161,10 +197,12 @@ class ProxmoxerWire:
             if self._is_closed:
                 self._drop(endpoint)
 
-    def _post(self, endpoint: str, path: str, timeout: tuple[float, float]) -> object:
+    def _post(
+        self, endpoint: str, path: str, timeout: tuple[float, float], not_after: float
+    ) -> object:
         channel = self._new_channel(endpoint)
         try:
-            return channel.post(path, timeout)
+            return channel.post(path, timeout, not_after)
         finally:
             channel.close()
 

@@ -6,8 +6,10 @@ of Proxmox's API. Only `proxmoxer_wire` uses this.
 
 # ruff: noqa: ANN401 - what requests and urllib3 hand through has no types worth naming
 
+import math
 import ssl
 import threading
+import time
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -16,16 +18,27 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
 
+class TooLate(Exception):
+    """The connection came about after the moment from which nothing may be sent any more."""
+
+
 class Progress(threading.local):
     """How far the current request of this thread has come."""
 
     tried_to_connect: bool = False
     connected: bool = False
+    not_after: float = math.inf
 
-    def start(self) -> None:
-        """Forget the request before."""
+    def start(self, not_after: float = math.inf) -> None:
+        """Forget the request before; nothing leaves from `not_after` (monotonic) on."""
         self.tried_to_connect = False
         self.connected = False
+        self.not_after = not_after
+
+    def check(self) -> None:
+        """Raise TooLate where it is."""
+        if time.monotonic() >= self.not_after:
+            raise TooLate
 
 
 progress = Progress()
@@ -48,7 +61,9 @@ class _Connection(HTTPSConnection):
 
     def connect(self) -> None:
         progress.tried_to_connect = True
+        progress.check()
         super().connect()
+        progress.check()
         progress.connected = True
 
 

@@ -5,9 +5,22 @@ simulation may put a model in its place. Nothing here decides anything.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from typing import Protocol
 
 Parameters = Mapping[str, str | int]
+
+
+class Lane(StrEnum):
+    """Who asks. Each has threads of its own, so that none waits behind the others' slow reads."""
+
+    SWEEP = "sweep"
+    """The fleet's inventories, and looks at whoever may have to be reset."""
+    RESET = "reset"
+    """The last look before a POST."""
+    TASK = "task"
+    """What became of one."""
 
 
 class WireError(Exception):
@@ -46,16 +59,26 @@ class WireGarbage(WireError):
 class Wire(Protocol):
     """Ask one endpoint. Paths have no leading slash; the answer is the `data` of the body."""
 
-    async def get(self, endpoint: str, path: str, parameters: Parameters) -> object:
+    async def get(
+        self, endpoint: str, path: str, parameters: Parameters, lane: Lane = Lane.SWEEP
+    ) -> object:
         """Read; raises WireError. May be repeated by anybody."""
         ...
 
-    async def probe(self, endpoint: str, path: str) -> object:
+    async def probe(self, endpoint: str, path: str, lane: Lane = Lane.SWEEP) -> object:
         """Ask by a POST that changes nothing, with a reader's patience; raises WireError."""
         ...
 
-    async def post(self, endpoint: str, path: str) -> object:
-        """Send once, over a connection of its own, never again; raises WireError."""
+    def place(self) -> AbstractAsyncContextManager[object]:
+        """Wait for one of the few places of those who send; with it a POST leaves at once."""
+        ...
+
+    async def post(self, endpoint: str, path: str, not_after: float) -> object:
+        """Send once, over a connection of its own, never again; raises WireError.
+
+        Not at all once the monotonic clock shows `not_after`, however late a connection comes
+        about: a process that was stopped finds what it was about to send overtaken.
+        """
         ...
 
     async def close(self) -> None:

@@ -3,48 +3,17 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from urllib.parse import urlsplit
+from types import SimpleNamespace
+
+import pytest
 
 from defib_core.domain.actions import PowerStep
-from defib_operator.proxmox import Accepted, Lane, ProxmoxClient, Refused
+from defib_operator.proxmox import Accepted, Lane, ProxmoxClient, Refused, tls
 from defib_operator.proxmox.proxmoxer_wire import PLACES, READERS
 from support.proxmox import RunningSimulator
 
 TOO_LATE = Refused("not sent, no connection: it was too late to send it")
-
-
-@asynccontextmanager
-async def slow_way(to: str, until: float) -> AsyncIterator[str]:
-    """A way to the simulator on which nothing passes before a moment of the monotonic clock."""
-    there = urlsplit(to)
-    tasks: list[asyncio.Task[None]] = []
-    ways: list[asyncio.StreamWriter] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ways.append(writer)
-        await asyncio.sleep(max(0.0, until - time.monotonic()))
-        theirs = await asyncio.open_connection(there.hostname, there.port)
-        tasks.append(asyncio.create_task(pump(reader, theirs[1])))
-        tasks.append(asyncio.create_task(pump(theirs[0], writer)))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        for way in ways:
-            way.transport.abort()
 
 
 async def test_once_its_moment_has_passed_nothing_is_sent(
@@ -57,16 +26,13 @@ async def test_once_its_moment_has_passed_nothing_is_sent(
 
 
 async def test_a_connection_that_comes_about_too_late_carries_nothing(
-    simulator: RunningSimulator,
+    simulator: RunningSimulator, client: ProxmoxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.guest()
-    not_after = time.monotonic() + 0.5
-    async with (
-        slow_way(simulator.simulator.api_url, not_after + 0.2) as way,
-        simulator.client(endpoints=(way,), connect_timeout=timedelta(seconds=30)) as client,
-    ):
-        outcome = await client.post_power("pve1", 100, PowerStep.RESET, not_after)
-    assert outcome == TOO_LATE
+    before_and_after_the_handshake = iter((1.0, 3.0))
+    clock = SimpleNamespace(monotonic=lambda: next(before_and_after_the_handshake))
+    monkeypatch.setattr(tls, "time", clock)
+    assert await client.post_power("pve1", 100, PowerStep.RESET, 2.0) == TOO_LATE
     assert simulator.dc.posts == []
 
 

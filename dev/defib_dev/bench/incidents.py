@@ -5,7 +5,7 @@ Pure: a scenario's text and the facts that it is judged by; nothing here runs or
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import yaml
 
@@ -19,24 +19,11 @@ Event = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """From when until when a VM must not be sent anything, and to which node never again."""
-
-    vm: str
-    vmid: int
-    since: float
-    until: float
-    left_node: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Incident:
-    """One scenario, and what to judge it by."""
+    """One scenario, and how many VMs it is about."""
 
     text: str
     vms: int
-    busy: tuple[Busy, ...] = ()
-    vmids: Mapping[str, int] = field(default_factory=dict)
 
 
 def outages(number: int, seed: int) -> Iterator[Incident]:
@@ -85,33 +72,26 @@ def busy(number: int, seed: int) -> Iterator[Incident]:
         due = died + TIMEOUT
         since = due + chance.uniform(-60, 15)
         lasts = chance.randint(20, 900)
-        change, back, left = _busy_by(chance, one)
+        change, back = _busy_by(chance, one)
         events: list[Event] = [
             {"at": _s(died), "silence": ["vm-3"]},
             {"at": _s(since), "proxmox": {"vm": "vm-3", **change}},
         ]
         if back:
             events.append({"at": _s(since + lasts), "proxmox": {"vm": "vm-3", **back}})
-        until = since + lasts if back else float("inf")
-        yield _incident(
-            f"busy-{one}",
-            10,
-            events,
-            int(due + lasts + 3600),
-            Busy("vm-3", 103, round(since), round(until) if back else until, left),
-        )
+        yield _incident(f"busy-{one}", 10, events, int(due + lasts + 3600))
 
 
 def _busy_by(
     chance: random.Random, one: int
-) -> tuple[Mapping[str, object], Mapping[str, object] | None, str | None]:
+) -> tuple[Mapping[str, object], Mapping[str, object] | None]:
     match one % 3:
         case 0:
-            return {"lock": chance.choice(("backup", "migrate", "snapshot"))}, {"lock": None}, None
+            return {"lock": chance.choice(("backup", "migrate", "snapshot"))}, {"lock": None}
         case 1:
-            return {"power": "stopped"}, {"power": "running"}, None
+            return {"power": "stopped"}, {"power": "running"}
         case _:
-            return {"node": "pve2"}, None, "pve1"
+            return {"node": "pve2"}, None
 
 
 def deaths(number: int, seed: int) -> Iterator[Incident]:
@@ -132,7 +112,7 @@ def _incident(
     vms: int,
     events: list[Event],
     until: int,
-    *kept_busy: Busy,
+    *,
     guests: Mapping[str, object] | None = None,
 ) -> Incident:
     scenario = {
@@ -142,8 +122,7 @@ def _incident(
         "events": [dict(event) for event in events],
         "until": _s(until),
     }
-    vmids = {f"vm-{number}": 100 + number for number in range(vms)}
-    return Incident(yaml.safe_dump(scenario), vms, kept_busy, vmids)
+    return Incident(yaml.safe_dump(scenario), vms)
 
 
 def _s(seconds: float) -> str:

@@ -16,6 +16,7 @@ from defib_dev.simulate.database import SimulatedDatabase, running_database
 from defib_dev.simulate.parse import parse_scenario
 from defib_dev.simulate.record import Record, Reset
 from defib_dev.simulate.run import simulate
+from defib_dev.simulate.world import Post
 
 SEED = 20_261_126
 NONE_AT_ALL = Target(0, 0, higher_is_better=False)
@@ -115,34 +116,30 @@ def resets_of_the_living(incident: Incident, record: Record) -> Tally:
     return Tally(len(record.posts), incident.vms)
 
 
-def second_posts(incident: Incident, record: Record) -> Tally:
+def second_posts(_: Incident, record: Record) -> Tally:
     """Of each intent, the POSTs of a kind beyond the first."""
     intents = sorted(record.resets, key=lambda one: one.at)
     wrong = 0
     for place, intent in enumerate(intents):
         following = [one.at for one in intents[place + 1 :] if one.vm == intent.vm]
         until = min(following, default=float("inf"))
-        vmid = incident.vmids[intent.vm]
         kinds = Counter(
-            path.rsplit("/", 1)[-1]
-            for at, path in record.posts
-            if intent.at <= at < until and f"/qemu/{vmid}/status/" in path
+            post.step
+            for post in record.posts
+            if post.vm == intent.vm and intent.at <= post.at < until
         )
         wrong += sum(count - 1 for count in kinds.values())
     return Tally(wrong, len(intents))
 
 
-def posts_to_the_busy(incident: Incident, record: Record) -> Tally:
-    """POSTs to a VM while it must be left alone, or to the node it has left."""
-    wrong = 0
-    for one in incident.busy:
-        for at, path in record.posts:
-            if f"/qemu/{one.vmid}/status/" not in path:
-                continue
-            is_early = one.left_node is None and one.since < at < one.until
-            is_lost = at > one.since and f"nodes/{one.left_node}/" in path
-            wrong += is_early or is_lost
-    return Tally(wrong, len(incident.busy))
+def posts_to_the_busy(_: Incident, record: Record) -> Tally:
+    """POSTs to a VM that must be left alone as it truly stood then, or to a node it had left."""
+    return Tally(sum(_is_wrong(post) for post in record.posts), 1)
+
+
+def _is_wrong(post: Post) -> bool:
+    switched_off = post.power == "stopped" and post.step != "start"
+    return post.lock is not None or switched_off or not post.is_here
 
 
 def recoveries(record: Record) -> list[float]:

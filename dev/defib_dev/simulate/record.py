@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from defib_core.domain.actions import Phase, Source
-from defib_dev.simulate.world import Asked, World
+from defib_dev.simulate.world import Asked, Post, World
 
 Row = Mapping[str, Any]
 
@@ -90,8 +90,8 @@ class Record:
     """When each VM's heartbeats were stored."""
     asked: Sequence[Asked]
     """What people asked for."""
-    posts: Sequence[tuple[float, str]]
-    """When each POST was sent, and its path."""
+    posts: Sequence[Post]
+    """Every POST as it was sent, and how things truly stood then."""
 
 
 def read_record(world: World) -> Record:

@@ -42,6 +42,7 @@ SUITES = (
     "metrics",
     "pipeline",
     "controls",
+    "doctor",
     "operator_process",
     "chart",
     "simulate",

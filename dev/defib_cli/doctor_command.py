@@ -13,7 +13,13 @@ import typer
 
 from defib_cli.doctor.finding import Finding, Level, Part, lines_of
 from defib_cli.person import AsJson, print_json
-from defib_core.config.settings import ClientSettings, OperatorSettings, SettingsError
+from defib_core.config.logs import configure_logging
+from defib_core.config.settings import (
+    ClientSettings,
+    LogFormat,
+    OperatorSettings,
+    SettingsError,
+)
 
 PATIENCE = timedelta(seconds=60)
 """Each part bounds its own calls; past this it is given up."""
@@ -23,6 +29,7 @@ Look = Callable[[], Awaitable[list[Finding]]]
 
 def doctor(*, as_json: AsJson = False) -> None:
     """Look at everything Defib needs; exit 1 where something fails."""
+    configure_logging("error", LogFormat.CONSOLE)  # on standard error: the findings tell the rest
     findings = asyncio.run(examine(os.environ))
     if as_json:
         print_json([one.as_json() for one in findings])
@@ -33,7 +40,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 async def examine(environment: Mapping[str, str]) -> list[Finding]:
-    """Look at every part at once, and return what was found in their order."""
+    """Look at every part, and return what was found in their order."""
     client = _client(environment)
     if isinstance(client, Finding):
         return [client]
@@ -48,8 +55,8 @@ async def examine(environment: Mapping[str, str]) -> list[Finding]:
         "kubernetes": lambda: _kubernetes(settings),
         "api": lambda: _api(client),
     }
-    found = await asyncio.gather(*(_bounded(name, look) for name, look in parts.items()))
-    return [one for part in found for one in part]
+    # One after the other: loading one part's libraries must not run out another's patience.
+    return [one for name, look in parts.items() for one in await _bounded(name, look)]
 
 
 def _client(environment: Mapping[str, str]) -> ClientSettings | Finding:

@@ -15,6 +15,7 @@ import aiohttp
 import kopf
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
+from yaml import YAMLError
 
 from defib_core.config.resources import GROUP, VERSION, Resource
 from defib_core.config.settings import SettingsError
@@ -70,7 +71,8 @@ async def _configuration(kubeconfig: Path | None) -> client.Configuration:
             await config.load_kube_config(  # type: ignore[no-untyped-call]  # same
                 str(kubeconfig), client_configuration=settings, persist_config=False
             )
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, TypeError, YAMLError) as error:
+        # The library stumbles over a file that holds something else.
         where = "the pod's service account" if kubeconfig is None else str(kubeconfig)
         raise SettingsError(
             f"cannot read {where}: {error}. Outside a pod set DEFIB_KUBECONFIG to a kubeconfig file"

@@ -33,6 +33,7 @@ NEEDED: Mapping[str, Role] = {
     "getInstall": VIEWER,
     "getEvents": VIEWER,
     "getCoverage": VIEWER,
+    "listNotifications": VIEWER,
     "resetVm": OPERATOR,
     "pauseVm": OPERATOR,
     "unpauseVm": OPERATOR,

@@ -31,6 +31,9 @@ GROUPS = {
     "api": Group("defib_cli.api_commands", "api", "Serve heartbeats and the dashboard's API."),
     "operator": Group("defib_cli.operator_commands", "operator", "Run the operator."),
     "relay": Group("defib_cli.relay_commands", None, "Take reports on a site and forward them."),
+    "notify": Group(
+        "defib_cli.notify_commands", None, "Tell people: mail, chats, pagers, webhooks."
+    ),
     "db": Group("defib_cli.db_commands", None, "Bring the database to this version's schema."),
     "token": Group("defib_cli.token_commands", None, "Make tokens for agents and people."),
     "enrolment": Group(

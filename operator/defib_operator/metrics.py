@@ -140,6 +140,7 @@ class FleetFigures(Collector):
         yield from _defib(shown.figures, since)
         yield from _clusters(shown.figures)
         yield from _relays(shown.figures, since)
+        yield from _deliveries(shown.figures)
         if shown.vms:
             yield from _each(shown.vms, since)
 
@@ -195,6 +196,15 @@ def _defib(figures: Figures, since: float) -> Iterator[Metric]:
     ):
         if age is not None:
             yield _plain(name, text, age + since)
+
+
+def _deliveries(figures: Figures) -> Iterator[Metric]:
+    found = figures.deliveries
+    yield _plain("defib_deliveries_waiting", "Messages to people that wait.", found.waiting)
+    yield _plain(
+        "defib_deliveries_overdue_seconds", "Age of the oldest that is due.", found.overdue
+    )
+    yield _plain("defib_deliveries_dead", "Messages given up within a day.", found.dead)
 
 
 def _clusters(figures: Figures) -> Iterator[Metric]:

@@ -60,6 +60,7 @@ EVERYTHING: Mapping[str, Any] = {
     },
     "rbac.people": True,
     "admissionPolicy.enabled": True,
+    "notify.enabled": True,
     "ingress.enabled": True,
     "ingress.className": "public",
     "ingress.tlsSecret": "certificate",
@@ -181,7 +182,7 @@ def test_objects_of_other_projects_have_the_shape_they_document() -> None:
     assert monitored["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "interval": "15s"}]
     (labels,) = monitored["spec"]["selector"].values()
     pods = pod_templates(rendered(EVERYTHING))
-    for name in ("guard-api", "guard-operator"):
+    for name in ("guard-api", "guard-operator", "guard-notify"):
         assert labels.items() <= pods[name]["metadata"]["labels"].items()
         ports = pods[name]["spec"]["containers"][0]["ports"]
         assert "metrics" in [one["name"] for one in ports]

@@ -22,13 +22,13 @@ def test_the_base_image_is_pinned_to_a_full_version() -> None:
 
 
 def test_each_image_runs_as_the_user_that_the_chart_runs_it_as() -> None:
-    for target in ("api", "operator"):
+    for target in ("api", "notify", "operator"):
         assert "USER 10001:10001" in TARGETS[target]
         assert 'ENTRYPOINT ["defib"]' in TARGETS[target]
 
 
 def test_each_image_holds_the_extra_of_its_own_process_only() -> None:
-    for target in ("api", "operator"):
+    for target in ("api", "notify", "operator"):
         (extra,) = re.findall(r"--extra (\w+)", TARGETS[f"build-{target}"])
         assert extra == target
         assert f"COPY --from=build-{target} " in TARGETS[target]

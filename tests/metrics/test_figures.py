@@ -7,6 +7,7 @@ from prometheus_client import generate_latest
 from defib_core.domain.actions import Phase
 from defib_core.domain.states import State
 from defib_core.store import figures
+from defib_core.store.notices import DeliveryCounts
 from defib_operator.figuring import LOOK_BACK, Figuring
 from defib_operator.metrics import Metrics
 from support.scrape import Scrape
@@ -103,6 +104,7 @@ async def test_ages_grow_until_they_are_read_again() -> None:
         partitions_ahead=100.0,
         clusters=[],
         relays=[],
+        deliveries=DeliveryCounts(waiting=0, overdue=0, dead=0),
     )
     metrics.fleet.show(nothing)
     now = 60.0

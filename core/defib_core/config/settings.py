@@ -189,6 +189,13 @@ class RelaySettings(MetricsSettings):
     log_format: LogFormat = LogFormat.JSON
 
 
+class NotifySettings(Settings, MetricsSettings):
+    """The worker that tells people."""
+
+    notify_config: Path
+    """The file with destinations; it holds secrets."""
+
+
 class ClientSettings(FromEnvironment):
     """The commands that people give, which ask the API. The token itself is never a setting."""
 
@@ -202,7 +209,14 @@ class ClientSettings(FromEnvironment):
 
 KNOWN_TO_ALL = frozenset(
     name
-    for kind in (DatabaseSettings, ApiSettings, OperatorSettings, RelaySettings, ClientSettings)
+    for kind in (
+        DatabaseSettings,
+        ApiSettings,
+        OperatorSettings,
+        RelaySettings,
+        NotifySettings,
+        ClientSettings,
+    )
     for name in kind.model_fields
 )
 

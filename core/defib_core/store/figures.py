@@ -11,8 +11,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.states import State
-from defib_core.store import partitions
+from defib_core.store import notices, partitions
 from defib_core.store.clock import database_now
+from defib_core.store.notices import DeliveryCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Figures:
     partitions_ahead: float
     clusters: Sequence[ClusterFigures]
     relays: Sequence[RelayFigures]
+    deliveries: DeliveryCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ async def figures(connection: AsyncConnection) -> Figures:
         proof_age=defib.proof_age,
         partitions_ahead=await _partitions_ahead(connection, now),
         clusters=[_cluster(row) for row in await connection.execute(CLUSTERS)],
+        deliveries=await notices.counts(connection),
         relays=[RelayFigures(**row._mapping) for row in await connection.execute(RELAYS, bound)],
     )
 

@@ -9,11 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-<<<<<<< HEAD
-from defib_core.store import changes, clones, partitions, rollups
-=======
-from defib_core.store import changes, notices, partitions, rollups
->>>>>>> a62a8b0 (Notifications: an outbox, a worker with a signed webhook and Apprise, quiet windows, dead letters, a dead man's switch)
+from defib_core.store import changes, clones, notices, partitions, rollups
 from defib_core.store.clock import database_now
 from defib_operator.leadership import Leadership
 
@@ -43,12 +39,8 @@ class Housekeeping:
             if rows:
                 log.debug("rolled_up", into=rollup.target, rows=rows)
         async with self.engine.begin() as connection:
-<<<<<<< HEAD
             await clones.end_what_is_over(connection, await database_now(connection))
         async with self.engine.begin() as connection:
-            await changes.prune(connection, await database_now(connection))
-=======
             now = await database_now(connection)
             await changes.prune(connection, now)
             await notices.prune(connection, now)
->>>>>>> a62a8b0 (Notifications: an outbox, a worker with a signed webhook and Apprise, quiet windows, dead letters, a dead man's switch)

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from apprise import Apprise, AppriseAsset, NotifyType
     from apprise.plugins import N_MGR
 
-    N_MGR.load_modules()
+    N_MGR.load_modules()  # type: ignore[no-untyped-call]
 
 WAIT_SECONDS = 45.0
 TYPES = {

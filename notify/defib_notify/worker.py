@@ -113,8 +113,7 @@ class Worker:
         outcome = "dead" if isinstance(then, GiveUp) else "failed"
         self._metrics.deliveries.labels(delivery.destination, outcome).inc()
         log.warning(
-            "notification_%s",
-            outcome,
+            "notification_dead" if outcome == "dead" else "notification_failed",
             delivery=delivery.id,
             to=delivery.destination,
             attempts=delivery.attempts,

@@ -16,9 +16,9 @@ from rich.console import Console
 import defib_dev
 from defib_dev.components.errors import ComponentError
 
-_CHECKOUT = Path(defib_dev.__file__).parents[2]
-_RESULTS = _CHECKOUT / "bench-results"
-_PAGE = _CHECKOUT / "docs" / "performance.md"
+CHECKOUT = Path(defib_dev.__file__).parents[2]
+RESULTS = CHECKOUT / "bench-results"
+PAGE = CHECKOUT / "docs" / "performance.md"
 
 
 def bench(
@@ -35,7 +35,7 @@ def bench(
     ] = None,
     out: Annotated[
         Path, typer.Option(help="Where the results go.", show_default="bench-results/latest.json")
-    ] = (_RESULTS / "latest.json"),
+    ] = (RESULTS / "latest.json"),
     earlier: Annotated[
         Path | None,
         typer.Option("--from", help="Measure nothing: take the results of an earlier run."),
@@ -45,7 +45,7 @@ def bench(
     ] = False,
     page: Annotated[
         Path, typer.Option(help="For --write-docs.", show_default="docs/performance.md")
-    ] = _PAGE,
+    ] = PAGE,
 ) -> None:
     """Measure rates, latencies and costs on this machine; exit 1 where something went wrong.
 
@@ -67,7 +67,7 @@ def bench(
             plan = QUICK if quick else FULL
             if minutes is not None:
                 plan = plan.watching(minutes)
-            found = run(plan, only or [], _CHECKOUT, _sayer(progress))
+            found = run(plan, only or [], CHECKOUT, sayer(progress))
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(results.to_json(found))
             progress.print(f"Results: {out}", highlight=False)
@@ -82,7 +82,7 @@ def bench(
         raise typer.Exit(1)
 
 
-def _sayer(console: Console) -> Callable[[str], None]:
+def sayer(console: Console) -> Callable[[str], None]:
     """Say what is being measured, with the time since the beginning. No line moves by itself.
 
     A live display would take CPU from what is measured.

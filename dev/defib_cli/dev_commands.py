@@ -17,6 +17,7 @@ from defib_cli.bench_command import bench
 from defib_cli.chart_command import chart
 from defib_cli.fleet_command import fleet
 from defib_cli.proxmox_sim_command import proxmox_sim
+from defib_cli.soak_command import soak
 from defib_dev.components import control_plane as parts
 from defib_dev.components import prometheus as prometheus_parts
 from defib_dev.components.cache import Cancelled
@@ -147,6 +148,7 @@ def story(
 app.command("proxmox-sim")(proxmox_sim)
 app.command("fleet")(fleet)
 app.command("bench")(bench)
+app.command("soak")(soak)
 app.command("chart")(chart)
 
 

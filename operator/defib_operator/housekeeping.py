@@ -5,17 +5,26 @@ Suspicions of clones that nothing confirms any more are ended here as well.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from defib_core.store import changes, clones, notices, partitions, rollups
 from defib_core.store.clock import database_now
-from defib_operator.leadership import Leadership
 
 log = structlog.get_logger(__name__)
 
 EVERY = timedelta(seconds=30)
+
+
+class Leads(Protocol):
+    """Whether this replica leads."""
+
+    @property
+    def leads(self) -> bool:
+        """Say so."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,7 @@ class Housekeeping:
     """What the leader does for the history now and then."""
 
     engine: AsyncEngine
-    leadership: Leadership
+    leadership: Leads
 
     async def keep_house(self) -> None:
         """Make and drop partitions, roll up what is due, and drop old changes."""

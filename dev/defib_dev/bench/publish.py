@@ -8,16 +8,21 @@ from defib_dev.bench.results import Results
 
 BEGIN = "<!-- figures: begin (written by `defib dev bench --write-docs`) -->"
 END = "<!-- figures: end -->"
+SOAK = (
+    "<!-- soak: begin (written by `defib dev soak --write-docs`) -->",
+    "<!-- soak: end -->",
+)
 
 
-def publish(results: Results, page: Path) -> None:
+def publish(results: Results, page: Path, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Replace what is between the marks; raise BenchError where they are not there."""
+    first, last = marks
     try:
         text = page.read_text()
     except OSError as error:
         raise BenchError(f"{page} cannot be read: {error}") from error
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise BenchError(f"{page} must hold these two lines, in this order:\n{BEGIN}\n{END}")
-    page.write_text(f"{before}{BEGIN}\n\n{tables.markdown(results)}\n{END}{after}")
+        raise BenchError(f"{page} must hold these two lines, in this order:\n{first}\n{last}")
+    page.write_text(f"{before}{first}\n\n{tables.markdown(results)}\n{last}{after}")

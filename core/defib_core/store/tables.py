@@ -599,8 +599,4 @@ operator_health = Table(
     comment="When the operator last swept and last heard from the Kubernetes API.",
 )
 
-from defib_core.store import (  # noqa: E402 - they need what stands above
-    tables_identity,  # noqa: F401 - adds its tables
-    tables_inventory,  # noqa: F401 - same
-    tables_notices,  # noqa: F401 - same
-)
+from defib_core.store import tables_identity, tables_inventory, tables_notices  # noqa: E402, F401

@@ -135,11 +135,10 @@ vm = Table(
     Column("tombstoned_at", Moment),
     Column("rejected", Text),
     Column("rejected_message", Text),
-    # What Proxmox's list last said: running, stopped, template or gone; and whether the guest could
-    # not report because of a lock, a stop, or its node.
+    # Running, stopped, template or gone, as Proxmox's list last said; whether the guest could not
+    # report because of a lock, a stop or its node; and since when looks have found that it cannot.
     Column("proxmox_state", Text),
     Column("proxmox_busy", Boolean, nullable=False, server_default=text("false")),
-    # Since when looks have found that it could not report: paused, locked, off; null: it can.
     Column("unable_since", Moment),
     UniqueConstraint("cluster_id", "vmid"),
     CheckConstraint("vmid BETWEEN 100 AND 999999999", name="vmid_range"),
@@ -364,7 +363,6 @@ hold = Table(
     Column("started_at", Moment, nullable=False),
     Column("released_at", Moment),
     Column("ended_at", Moment),
-    # When it was found to last too long for a VM that shows signs of life.
     Column("alerted_at", Moment),
     CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="in_order"),
     Index("hold_one_open_per_vm", "vm_id", unique=True, postgresql_where=text("ended_at IS NULL")),

@@ -545,36 +545,6 @@ ingest_gap = Table(
     comment="When the heartbeat path was away, written by the first proof after it. See clocks.",
 )
 
-relay = Table(
-    "relay",
-    metadata,
-    Column("id", Integer, Identity(), primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("cluster_id", Integer, ForeignKey("proxmox_cluster.id"), nullable=False),
-    Column("sha256", LargeBinary, nullable=False, unique=True),
-    Column("created_at", Moment, nullable=False, server_default=NOW),
-    Column("revoked_at", Moment),
-    Column("proved_at", Moment),
-    # What the relay said of itself with its last proof: reports waiting on its disk, and lost.
-    Column("waiting", BigInteger, nullable=False, server_default=text("0")),
-    Column("lost", BigInteger, nullable=False, server_default=text("0")),
-    Column("version", Text),
-    CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
-    comment="Relays take reports on a site and forward them; each proves itself.",
-)
-
-relay_gap = Table(
-    "relay_gap",
-    metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
-    Column("relay_id", Integer, ForeignKey("relay.id", ondelete="CASCADE"), nullable=False),
-    Column("started_at", Moment, nullable=False),
-    Column("ended_at", Moment, nullable=False),
-    CheckConstraint("ended_at >= started_at", name="in_order"),
-    Index("relay_gap_relay_id_idx", "relay_id", "ended_at"),
-    comment="When a relay did not prove itself, written by its first proof after.",
-)
-
 leader_lease = Table(
     "leader_lease",
     metadata,
@@ -597,4 +567,9 @@ operator_health = Table(
     comment="When the operator last swept and last heard from the Kubernetes API.",
 )
 
-from defib_core.store import tables_identity, tables_inventory, tables_notices  # noqa: E402, F401
+from defib_core.store import (  # noqa: E402
+    tables_identity,  # noqa: F401 - adds its tables
+    tables_inventory,  # noqa: F401 - same
+    tables_notices,  # noqa: F401 - same
+    tables_relays,  # noqa: F401 - same
+)

@@ -3,14 +3,14 @@
 Safe while replicas of the version before run: they do not know the tables, and the trigger writes
 a row only where a VM becomes down or comes back.
 
-Revision ID: 0009
-Revises: 0008
+Revision ID: 0010
+Revises: 0009
 """
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

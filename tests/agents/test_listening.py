@@ -5,10 +5,11 @@ import json
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from agents.linux_agent import Agent
+from agents.linux_agent import make_agent
 from defib_dev.agent_check import rules
 from defib_dev.agent_check.findings import Finding, Verdict, are_kept, lines
 from defib_dev.agent_check.listening import STEPS, Script, listen
@@ -21,7 +22,8 @@ BODY = {"hostname": "a", "cpuUsage": 1.5, "ramUsage": 1, "ramTotal": 2, "vmid": 
 GOODBYE = json.dumps({**BODY, "status": "stopping"}).encode()
 
 
-async def test_the_linux_agent_keeps_every_rule_that_can_be_seen(agent: Agent) -> None:
+async def test_the_linux_agent_keeps_every_rule_that_can_be_seen(tmp_path: Path) -> None:
+    agent = make_agent("dash", tmp_path)
     steps: list[str] = []
     started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     told_to_stop = asyncio.Event()

@@ -43,8 +43,8 @@ def test_the_herd_is_shown_second_by_second() -> None:
     assert "after an outage of 60 s: 20 agents" in done.stdout
 
 
-async def test_the_cost_of_a_report_is_that_of_all_its_programs(shell: str) -> None:
-    found = await cost.measure(shell, 2)
+async def test_the_cost_of_a_report_is_that_of_all_its_programs() -> None:
+    found = await cost.measure(obtain("dash"), 2)
     assert found.reports >= 2
     assert found.cpu > 0
     assert min(found.resting, found.resting_own, found.peak) > 0

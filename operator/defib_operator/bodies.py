@@ -10,7 +10,7 @@ from defib_core.store.mirror import ObjectKey, VmObject
 from defib_operator.wishes import asked_in
 
 Body = Mapping[str, Any]
-Mark = tuple[object, ...]
+Mark = int
 
 
 def version_of(body: Body) -> int:
@@ -20,14 +20,16 @@ def version_of(body: Body) -> int:
 
 
 def mark_of(body: Body) -> Mark:
-    """Everything in an object that matters here."""
+    """Tell everything in an object that matters here by a number: there may be very many."""
     meta = body["metadata"]
     annotations = meta.get("annotations") or {}
-    return (
-        meta["generation"],
-        tuple(sorted((meta.get("labels") or {}).items())),
-        asked_in(annotations),
-        meta.get("deletionTimestamp"),
+    return hash(
+        (
+            meta["generation"],
+            tuple(sorted((meta.get("labels") or {}).items())),
+            asked_in(annotations),
+            meta.get("deletionTimestamp"),
+        )
     )
 
 

@@ -37,6 +37,11 @@ class Partitioned:
     keep: timedelta
 
 
+ROLLED_INTO = {"vm_metric": "vm_metric_5m", "vm_metric_5m": "vm_metric_1h"}
+WAITS_MOST = timedelta(days=7)
+"""So much longer a piece is kept for a rollup that is behind: disks end."""
+DONE = text("SELECT done_until FROM rollup_progress WHERE rollup = :rollup")
+
 ALL = (
     Partitioned("vm_metric", timedelta(hours=1), 24, RAW_KEPT),
     Partitioned("vm_metric_5m", timedelta(days=1), 3, FIVE_MINUTES_KEPT),
@@ -155,10 +160,22 @@ async def _make(connection: AsyncConnection, kind: Partitioned, start: datetime)
     )
 
 
+async def _old_before(connection: AsyncConnection, kind: Partitioned, now: datetime) -> datetime:
+    """Say before when a piece is old: by its age, and not before it was rolled up.
+
+    Rollups are the operator's; one that was away for days finds what it has to roll up.
+    """
+    by_age = now - kind.keep
+    into = {"rollup": ROLLED_INTO.get(kind.table)}
+    done: datetime | None = (await connection.execute(DONE, into)).scalar_one_or_none()
+    return by_age if done is None else max(min(by_age, done), by_age - WAITS_MOST)
+
+
 async def _drop_old(
     connection: AsyncConnection, kind: Partitioned, now: datetime, present: dict[str, datetime]
 ) -> int:
-    old = [name for name, start in present.items() if start + kind.width < now - kind.keep]
+    before = await _old_before(connection, kind, now)
+    old = [name for name, start in present.items() if start + kind.width < before]
     if old:
         await connection.execute(text("DROP TABLE " + ", ".join(sorted(old))))
     return len(old)

@@ -1,6 +1,7 @@
 """The VMs of these tests, and the ways to hang them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from support.live_stack import LiveStack
 from support.waiting import eventually
@@ -49,6 +50,11 @@ class Cast:
         found: str = self.stack.vm(name)["id"]
         return found
 
+    def now(self, name: str) -> dict[str, Any]:
+        """The VM as it is now; lists may be some seconds old."""
+        found: dict[str, Any] = self.stack.get(f"/api/vms/{self.vm_id(name)}")
+        return found
+
     def wait(self, name: str, state: str) -> None:
         """Wait until the API says that it is in a state."""
         eventually(
@@ -67,5 +73,7 @@ class Cast:
 
     def _observed(self, name: str) -> bool:
         vm = self.stack.vm(name)
-        checks = self.stack.get(f"/api/vms/{vm['id']}/explain")["inForce"] if vm else []
-        return not vm or any(one["reason"] == "Observing" for one in checks)
+        checks = self.stack.get(f"/api/vms/{vm['id']}/explain")["checks"] if vm else []
+        return not vm or any(
+            one["reason"] == "Observing" and one["status"] == "holds" for one in checks
+        )

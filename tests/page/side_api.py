@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,16 +38,24 @@ class SideApi:
             connection.execute(query.encode())
 
 
-@contextmanager
-def side_api(postgres: TestPostgres, vms: int) -> Iterator[SideApi]:
-    """Serve a fleet of this size."""
-    page = dashboard.of_checkout()
-    assert page is not None
+def _filled(postgres: TestPostgres, vms: int) -> tuple[str, str]:
+    """A database with so many VMs, and a token for it."""
     database_url = postgres.migrated_database()
     token = asyncio.run(new_token(database_url, TokenKind.ADMIN, "page"))
     if vms:
         name = database_url.rpartition("/")[2]
         fleet.fill(postgres.server.superuser_url(name), vms, ahead=UNTOUCHED)
+    return database_url, token
+
+
+@contextmanager
+def side_api(postgres: TestPostgres, vms: int) -> Iterator[SideApi]:
+    """Serve a fleet of this size."""
+    page = dashboard.of_checkout()
+    assert page is not None
+    # Playwright keeps a loop running in this thread.
+    with ThreadPoolExecutor(1) as aside:
+        database_url, token = aside.submit(_filled, postgres, vms).result()
     port = free_port()
     spec = ProcessSpec(
         "api",

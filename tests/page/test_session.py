@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from page.conftest import Opened
 from page.looking import serious_findings, shown
 from support.live_stack import LiveStack
+from support.waiting import eventually
 
 
 def test_a_token_is_exchanged_for_a_session_that_outlives_a_reload_and_ends_with_signing_out(
@@ -59,7 +60,10 @@ def test_a_session_that_ends_is_begun_again_over_what_one_was_doing(
     expect(page.get_by_label("Why")).to_have_value("kernel update, Kim")
     page.get_by_role("button", name="Pause it").click()
     expect(page.get_by_role("dialog").last.get_by_role("status")).to_be_visible()
-    assert stack.vm("monitoring-01")["paused"] is True
+    # A list may be some seconds old.
+    eventually(
+        lambda: stack.vm("monitoring-01")["paused"], what="it is paused", deadline_seconds=60
+    )
     expect(page.locator('[data-freshness="live"]')).to_be_attached()
 
 

@@ -120,7 +120,7 @@ function decorate(plot: uPlot, threshold: number | null, marks: readonly Mark[])
     const y = plot.valToPos(threshold, 'y', true);
     line(ctx, colour('--c-warning'), [bbox.left, y], [bbox.left + bbox.width, y], [4, 4]);
   }
-  for (const mark of marks) {
+  for (const [place, mark] of marks.entries()) {
     const x = plot.valToPos(mark.at, 'x', true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     const paint = colour(MARK_COLOUR[mark.kind]);
@@ -132,7 +132,15 @@ function decorate(plot: uPlot, threshold: number | null, marks: readonly Mark[])
       mark.kind === 'reset' ? [] : [2, 3],
     );
     ctx.fillStyle = paint;
-    ctx.fillText(mark.label, x + 3 * devicePixelRatio, bbox.top + 10 * devicePixelRatio);
+    // One below the other: what happens within minutes stands at the same place.
+    const row = 10 + (place % 3) * 12;
+    const left = x < bbox.left + bbox.width - 50 * devicePixelRatio;
+    ctx.textAlign = left ? 'left' : 'right';
+    ctx.fillText(
+      mark.label,
+      x + (left ? 3 : -3) * devicePixelRatio,
+      bbox.top + row * devicePixelRatio,
+    );
   }
   ctx.restore();
 }

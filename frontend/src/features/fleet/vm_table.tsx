@@ -24,7 +24,7 @@ type Look = { sort?: SortField; className: string };
 /** Widths and what a phone leaves out, by column. */
 const LOOKS: Record<string, Look> = {
   choose: { className: 'w-10 max-sm:hidden' },
-  state: { sort: 'health', className: 'w-32 max-sm:w-10' },
+  state: { sort: 'health', className: 'w-36 max-sm:w-10' },
   hostname: { sort: 'hostname', className: 'w-56 max-sm:w-auto' },
   why: { className: 'max-sm:hidden' },
   node: { sort: 'node', className: 'w-32 max-lg:hidden' },
@@ -32,7 +32,7 @@ const LOOKS: Record<string, Look> = {
   cpu: { sort: 'cpu', className: 'w-44 max-md:hidden' },
   ram: { sort: 'ram', className: 'w-44 max-md:hidden' },
   disk: { className: 'w-32 max-xl:hidden' },
-  heartbeat: { sort: 'lastHeartbeat', className: 'w-32 max-sm:w-24' },
+  heartbeat: { sort: 'lastHeartbeat', className: 'w-36 max-sm:w-24' },
 };
 
 const features = tableFeatures({});

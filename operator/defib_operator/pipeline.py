@@ -148,9 +148,9 @@ class Pipeline:
         intent = turn.intent
         scene, one = await self._read(intent)
         finding = None if one is None else await self._look(one, scene)
-        judged_at = asyncio.get_running_loop().time()
         # The look takes time: what people said meanwhile counts.
         scene, one = await self._read(intent)
+        judged_at = asyncio.get_running_loop().time()
         if one is None or finding is None:
             await self._cancel(turn, CancelReason.NOT_MANAGED, NOT_MANAGED)
         elif (why := _out_of_date(intent, scene.now)) is not None:

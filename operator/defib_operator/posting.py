@@ -250,12 +250,12 @@ class Posting:
         return Instead.NOT_YET
 
     async def _send_if_ready(self, claim: Claim, step: PowerStep) -> Sent | Instead:
-        judged_at = asyncio.get_running_loop().time()
         try:
             seen = await self.client.look(claim.node, self.place.vmid, Lane.RESET)
         except ProxmoxError as error:
             log.warning("look_failed", intent=self.intent.id, error=str(error))
             return Instead.NOT_YET
+        judged_at = asyncio.get_running_loop().time()
         ready = _ready_for(step, seen)
         if not ready:
             return Instead.NOT_YET if ready is None else Instead.NOT_NEEDED

@@ -6,6 +6,7 @@ Proxmox delays resets, never the states. It sends nothing; the pipeline does.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -119,7 +120,6 @@ class Sweep:
             scene = await self._scene(connection, epoch, sized=bool(findings))
             again = await sweep.candidates(connection, scene.now, [one.vm_id for one in shortlist])
             await keep_brakes(connection, scene.brakes, scene.now)
-            await self._note_ability(connection, again, findings, scene.now)
             made, held = await _Round(connection, scene, findings, epoch).judge_all(again)
             await _alert(connection, scene.now)
             seconds = clock.time() - began
@@ -174,22 +174,6 @@ class Sweep:
         self._checked_up_to = chosen[-1].vm_id if chosen else 0
         return chosen
 
-    async def _note_ability(
-        self,
-        connection: AsyncConnection,
-        judged: Sequence[Candidate],
-        findings: Mapping[int, Finding],
-        now: datetime,
-    ) -> None:
-        """Note who cannot report; of suspects also who can again. The judgement does the rest."""
-        ours = {one.vm_id for one in judged if one.unfinished or one.owes_start}
-        down = {one.vm_id for one in judged}
-        seen = [(vm_id, one) for vm_id, one in findings.items() if isinstance(one, GuestFacts)]
-        cannot = [vm_id for vm_id, one in seen if not can_report(one) and vm_id not in ours]
-        await unable.note(connection, cannot, now)
-        can = [vm_id for vm_id, one in seen if can_report(one) and vm_id not in down]
-        await unable.release(connection, can, now)
-
 
 def is_braked(verdict: Verdict) -> bool:
     """Say whether something bigger than this VM holds it."""
@@ -221,9 +205,16 @@ class _Round:
         places = allot(wanting, self.scene.room, self.scene.policies)
         made: list[int] = []
         held: list[Held] = []
+        final = {one.vm_id: places.get(one.vm_id) or verdicts[one.vm_id] for one in judged}
+        restarting = {
+            one.vm_id
+            for one in judged
+            if _clock_restarts(one, final[one.vm_id], self.findings.get(one.vm_id))
+        }
+        await self._note_ability(judged, restarting)
         for one in judged:
-            verdict = places.get(one.vm_id) or verdicts[one.vm_id]
-            if _clock_restarts(one, verdict, self.findings.get(one.vm_id)):
+            verdict = final[one.vm_id]
+            if one.vm_id in restarting:
                 await sweep.restart_clock(self.connection, one.vm_id, self.scene.now)
             elif isinstance(verdict, Act):
                 made += await self._intend(one, verdict)
@@ -231,6 +222,24 @@ class _Round:
                 held.append(Held(one.vm_id, verdict.reason.value, verdict.message))
         await self._mark_brakes(judged, verdicts)
         return tuple(made), await self._hold(held)
+
+    async def _note_ability(
+        self, judged: Sequence[Candidate], restarting: AbstractSet[int]
+    ) -> None:
+        """Note who cannot report; of suspects also who can again."""
+        ours = {one.vm_id for one in judged if one.unfinished or one.owes_start}
+        down = {one.vm_id for one in judged}
+        seen = [
+            (vm_id, can_report(one))
+            for vm_id, one in self.findings.items()
+            if isinstance(one, GuestFacts)
+        ]
+        cannot = [vm_id for vm_id, can in seen if not can and vm_id not in ours]
+        can_again = [vm_id for vm_id, can in seen if can and vm_id not in down]
+        # All in one go, as the order of their ids is everybody's.
+        await unable.lock(self.connection, cannot, [*can_again, *restarting])
+        await unable.note(self.connection, cannot, self.scene.now)
+        await unable.release(self.connection, can_again, self.scene.now)
 
     def _verdict(self, one: Candidate) -> Verdict:
         """Judge; a brake on a fleet is not for a VM that is another one by now."""

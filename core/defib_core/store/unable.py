@@ -17,6 +17,13 @@ coalesce(v.unable_since > coalesce(s.last_heartbeat, '-infinity')
 """
 """Of `vm_state s JOIN vm v`. After a reset of ours the wait is that between attempts."""
 
+LOCK = text(f"""
+SELECT s.vm_id FROM vm_state s JOIN vm v ON v.id = s.vm_id
+WHERE s.vm_id = ANY (CAST(:cannot AS bigint[])) AND NOT {WAS_UNABLE}
+   OR s.vm_id = ANY (CAST(:can AS bigint[]))
+ORDER BY s.vm_id
+FOR UPDATE OF s
+""")
 NOTE = text(f"""
 WITH due AS (
     SELECT s.vm_id FROM vm_state s JOIN vm v ON v.id = s.vm_id
@@ -38,6 +45,12 @@ able AS (
 )
 UPDATE vm_state s SET clock_floor = :now FROM due WHERE s.vm_id = due.vm_id AND due.was_unable
 """)
+
+
+async def lock(connection: AsyncConnection, cannot: Sequence[int], can: Sequence[int]) -> None:
+    """Lock the states that noting and releasing would change, before the first is changed."""
+    if cannot or can:
+        await connection.execute(LOCK, {"cannot": list(cannot), "can": list(can)})
 
 
 async def note(connection: AsyncConnection, vm_ids: Sequence[int], now: datetime) -> None:

@@ -61,7 +61,7 @@ def kills(number: int, seed: int) -> Iterator[Incident]:
             {"at": _s(died), "silence": ["vm-3"]},
             {"at": _s(again), "operator": "start"},
         ]
-        yield _incident(f"kill-{one}", 10, events, again + 3600)
+        yield _incident(f"kill-{one}", 10, events, again + 1500)
 
 
 def busy(number: int, seed: int) -> Iterator[Incident]:
@@ -79,7 +79,7 @@ def busy(number: int, seed: int) -> Iterator[Incident]:
         ]
         if back:
             events.append({"at": _s(since + lasts), "proxmox": {"vm": "vm-3", **back}})
-        yield _incident(f"busy-{one}", 10, events, int(due + lasts + 3600))
+        yield _incident(f"busy-{one}", 10, events, int(due + lasts + 1500))
 
 
 def _busy_by(

@@ -147,7 +147,7 @@ FULL = Plan(
         repeats=3,
         api=LoadPlan(3, wires=1, warm_up=0.5, closed=2, opened=2),
     ),
-    safety=SafetyPlan(outages=12, kills=50, busy=48, deaths=10, frozen=24),
+    safety=SafetyPlan(outages=6, kills=25, busy=24, deaths=4, frozen=24),
     postgres=POSTGRES,
 )
 QUICK = Plan(
@@ -169,6 +169,6 @@ QUICK = Plan(
         api=LoadPlan(2, wires=1, warm_up=0.3, closed=0.7, opened=1),
     ),
     operator=OperatorPlan(sizes=(1_000,), statuses_seconds=5, rest=20, patched=500),
-    safety=SafetyPlan(outages=3, kills=10, busy=9, deaths=2),
+    safety=SafetyPlan(outages=3, kills=5, busy=6, deaths=1),
     postgres=POSTGRES,
 )

@@ -20,7 +20,7 @@ from defib_dev.simulate.world import Post
 
 SEED = 20_261_126
 NONE_AT_ALL = Target(0, 0, higher_is_better=False)
-SECONDS_A_SCENARIO = 6.0
+SECONDS_A_SCENARIO = 4.0
 SETUP_SECONDS = 8.0
 SECONDS = "s"
 SIMULATED = "simulated, default timeouts, guests boot in 20 to 120 s"

@@ -38,6 +38,7 @@ SUITES = (
     "api",
     "frontend",
     "identity",
+    "security",
     "relay",
     "metrics",
     "pipeline",

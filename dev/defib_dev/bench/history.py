@@ -51,6 +51,9 @@ def _measure(bench: Bench, vms: int) -> Section:
         made = bench.run(past.make(database, bench.plan.history, vms))
         section = Section("history", "History", {"vms": vms, "reports": made.reports})
         section.add("size", "Disk, key index included", "bytes/report", [made.size / made.reports])
+        for table, size in made.means.items():
+            key = f"size.{table.removeprefix('vm_metric_')}"
+            section.add(key, f"Disk of a mean in {table}, key index included", "bytes", [size])
         an_hour = made.rolled_up[1:-1] or made.rolled_up
         section.add("rollup", "Rolling an hour up", "s", an_hour, n=made.reports)
         _queries(bench, database, vms, made.now, section)

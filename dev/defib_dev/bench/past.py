@@ -5,6 +5,7 @@ production code itself, which is measured on the way. Only the key indexes are m
 those that grow row by row.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -35,9 +36,9 @@ ORDER BY round, v.id
 """
 SIZE = """
 SELECT sum(pg_total_relation_size(inhrelid))::float8 FROM pg_inherits
-WHERE inhparent = 'vm_metric'::regclass
+WHERE inhparent = '{table}'::regclass
 """
-ROWS = "SELECT count(*) FROM vm_metric"
+ROWS = "SELECT count(*) FROM {table}"
 SETTLE = "VACUUM ANALYZE vm_metric, vm_metric_5m, vm_metric_1h"
 
 
@@ -51,6 +52,8 @@ class Past:
     """Bytes of the reports, key indexes included."""
     rolled_up: tuple[float, ...]
     """Seconds that production took for each hour of five-minute means."""
+    means: Mapping[str, float]
+    """Bytes of a mean, its key included, by the table it is in."""
 
 
 async def make(database: Database, plan: HistoryPlan, vms: int) -> Past:
@@ -69,7 +72,20 @@ async def make(database: Database, plan: HistoryPlan, vms: int) -> Past:
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(SETTLE)
         connection.execute("CHECKPOINT")
-        return Past(now, int(_one(connection, ROWS)), _one(connection, SIZE), tuple(rolled_up))
+        means = {
+            kind.table: _size(connection, kind.table) / max(_rows(connection, kind.table), 1)
+            for kind in ROLLED
+        }
+        reports, size = _rows(connection, RAW.table), _size(connection, RAW.table)
+        return Past(now, reports, size, tuple(rolled_up), means)
+
+
+def _rows(connection: psycopg.Connection, table: str) -> int:
+    return int(_one(connection, ROWS.format(table=table)))
+
+
+def _size(connection: psycopg.Connection, table: str) -> float:
+    return _one(connection, SIZE.format(table=table))
 
 
 def _fill(superuser_url: str, plan: HistoryPlan, vms: int, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from defib_dev.bench import capacity
 from defib_dev.bench.figures import Figure, Section, Target, Verdict
 from defib_dev.bench.results import Results
 
@@ -37,6 +38,7 @@ def markdown(results: Results) -> str:
         lines += ["", f"### {section.title}", "", f"{_conditions(section)}.", ""]
         lines += [_row(COLUMNS), "|---|--:|--:|--:|---|---|"]
         lines += [_row(_cells(figure, results)) for figure in section.figures]
+    lines += capacity.lines(results)
     for title, said in (("Left out", results.left_out), ("Went wrong", results.faults)):
         lines += ["", f"{title}:", "", *(f"- {one}" for one in said)] if said else []
     return "\n".join(lines) + "\n"

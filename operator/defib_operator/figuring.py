@@ -16,7 +16,7 @@ from defib_core.store.tallies import Ending, Flip
 from defib_operator.leadership import Leadership
 from defib_operator.metrics import Metrics
 
-EVERY = timedelta(seconds=5)
+EVERY = timedelta(seconds=15)
 LOOK_BACK = timedelta(seconds=60)
 """Longer than any transaction of ours lasts."""
 

@@ -6,7 +6,7 @@ Nothing here reads the database; figuring.py brings what is shown.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -141,6 +141,7 @@ class FleetFigures(Collector):
         yield from _clusters(shown.figures)
         yield from _relays(shown.figures, since)
         yield from _deliveries(shown.figures)
+        yield from _coverage(shown.figures)
         if shown.vms:
             yield from _each(shown.vms, since)
 
@@ -205,6 +206,17 @@ def _deliveries(figures: Figures) -> Iterator[Metric]:
         "defib_deliveries_overdue_seconds", "Age of the oldest that is due.", found.overdue
     )
     yield _plain("defib_deliveries_dead", "Messages given up within a day.", found.dead)
+
+
+def _coverage(figures: Figures) -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "defib_coverage",
+        "VMs without an agent, agents without a VM, and VMs that nobody may reset.",
+        labels=("kind",),
+    )
+    for kind, vms in asdict(figures.coverage).items():
+        family.add_metric((kind,), vms)
+    yield family
 
 
 def _clusters(figures: Figures) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ from prometheus_client import generate_latest
 from defib_core.domain.actions import Phase
 from defib_core.domain.states import State
 from defib_core.store import figures
+from defib_core.store.coverage import Counts
 from defib_core.store.notices import DeliveryCounts
 from defib_operator.figuring import LOOK_BACK, Figuring
 from defib_operator.metrics import Metrics
@@ -73,6 +74,8 @@ async def test_brakes_stops_and_what_waits_are_shown(stored: Stored) -> None:
     assert found.value("defib_global_stop") == 1
     assert found.value("defib_intents", phase="requested") == 1
     assert found.value("defib_statuses_waiting") > 0
+    kinds = {sample.labels["kind"] for sample in found.found("defib_coverage")}
+    assert kinds == {"agentless", "unknown_agents", "not_resettable", "inventory"}
 
 
 async def test_single_vms_are_shown_only_where_that_is_asked_for(stored: Stored) -> None:
@@ -105,6 +108,7 @@ async def test_ages_grow_until_they_are_read_again() -> None:
         clusters=[],
         relays=[],
         deliveries=DeliveryCounts(waiting=0, overdue=0, dead=0),
+        coverage=Counts(agentless=0, unknown_agents=0, not_resettable=0, inventory=0),
     )
     metrics.fleet.show(nothing)
     now = 60.0

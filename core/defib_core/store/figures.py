@@ -11,8 +11,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.states import State
-from defib_core.store import notices, partitions
+from defib_core.store import coverage, notices, partitions
 from defib_core.store.clock import database_now
+from defib_core.store.coverage import Counts
 from defib_core.store.notices import DeliveryCounts
 
 
@@ -58,6 +59,7 @@ class Figures:
     clusters: Sequence[ClusterFigures]
     relays: Sequence[RelayFigures]
     deliveries: DeliveryCounts
+    coverage: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ async def figures(connection: AsyncConnection) -> Figures:
         partitions_ahead=await _partitions_ahead(connection, now),
         clusters=[_cluster(row) for row in await connection.execute(CLUSTERS)],
         deliveries=await notices.counts(connection),
+        coverage=await coverage.counts(connection),
         relays=[RelayFigures(**row._mapping) for row in await connection.execute(RELAYS, bound)],
     )
 

@@ -1,10 +1,12 @@
 """Plays random scenarios, many of them, and keeps each that breaks an invariant as a file."""
 
 import multiprocessing
+import queue
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.queues import SimpleQueue
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 from defib_dev.simulate.chance import scenario_text
@@ -13,6 +15,9 @@ from defib_dev.simulate.expectations import Failure
 from defib_dev.simulate.parse import parse_scenario
 from defib_dev.simulate.reading import NotAScenario
 from defib_dev.simulate.run import simulate
+
+LOOK_AFTER_SECONDS = 2.0
+"""How often to see whether the processes that play are still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def play_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
 
 def _play_beside(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
     context = multiprocessing.get_context("spawn")
-    results: SimpleQueue[Played | Died] = context.SimpleQueue()
+    results: Queue[Played | Died] = context.Queue()
     players = [
         context.Process(target=_play_into, args=(seeds[number::jobs], results), daemon=True)
         for number in range(jobs)
@@ -110,21 +115,30 @@ def _play_beside(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
         player.start()
     try:
         for _ in seeds:
-            result = results.get()
-            match result:
-                case Died(why):
-                    raise RuntimeError(why)
-                case Played():
-                    yield result
-        for player in players:
-            player.join()
+            yield next_of(results, players)
     finally:
         for player in players:
             player.terminate()
             player.join()
 
 
-def _play_into(seeds: Sequence[int], results: "SimpleQueue[Played | Died]") -> None:
+def next_of(results: "Queue[Played | Died]", players: Sequence[BaseProcess]) -> Played:
+    """Wait for the next result; raises RuntimeError where a process ended before its last."""
+    while True:
+        try:
+            result = results.get(timeout=LOOK_AFTER_SECONDS)
+        except queue.Empty:
+            if any(player.exitcode for player in players):
+                raise RuntimeError("a process that played has ended; see above") from None
+            continue
+        match result:
+            case Died(why):
+                raise RuntimeError(why)
+            case Played():
+                return result
+
+
+def _play_into(seeds: Sequence[int], results: "Queue[Played | Died]") -> None:
     try:
         for played in play_seeds(seeds, 1):
             results.put(played)

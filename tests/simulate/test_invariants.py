@@ -156,9 +156,11 @@ def test_a_dry_run_that_is_sent(hold: Hold, monkeypatch: Patch) -> None:
 def test_a_post_sent_twice(hold: Hold, monkeypatch: Patch) -> None:
     once = ProxmoxClient.post_power
 
-    async def twice(client: ProxmoxClient, node: str, vmid: int, step: PowerStep) -> object:
-        await once(client, node, vmid, step)
-        return await once(client, node, vmid, step)
+    async def twice(
+        client: ProxmoxClient, node: str, vmid: int, step: PowerStep, not_after: float
+    ) -> object:
+        await once(client, node, vmid, step, not_after)
+        return await once(client, node, vmid, step, not_after)
 
     monkeypatch.setattr(ProxmoxClient, "post_power", twice)
     assert broken(hold(ONE_HANGS), "1 POSTs of reset of web-1, as claimed")

@@ -39,6 +39,8 @@ DOES_NOT_MATTER = (
     "audit",
     "api_token",
     "journal",
+    "notice",
+    "delivery",
 )
 """Timestamps that nothing is counted from."""
 

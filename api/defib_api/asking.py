@@ -14,7 +14,6 @@ Client = Annotated[
     str | None,
     Header(
         alias="X-Defib-Client",
-        max_length=64,
         description='"dashboard" or "cli" marks the request as theirs in the histories.',
     ),
 ]

@@ -9,10 +9,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from defib_api.keys import KeysUnknown
-from defib_core.store.failures import explain, is_away
+from defib_core.store.failures import explain, is_away, is_unstorable
 
 log = structlog.get_logger(__name__)
 
+BAD_REQUEST = 400
 AWAY_SECONDS = "5"
 AWAY = "the database cannot be reached now; what is shown may be old, and nothing can be changed"
 BY_STATUS = {
@@ -88,8 +89,15 @@ def _field_error(where: tuple[str | int, ...], message: str) -> dict[str, str]:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == BAD_REQUEST:
+        return _unreadable("cannot be read: send JSON in UTF-8")
     message = BY_STATUS.get(error.status_code, error.detail)
     return JSONResponse(body_of(message), error.status_code, error.headers)
+
+
+def _unreadable(why: str) -> JSONResponse:
+    found = [{"field": "body", "message": why}]
+    return JSONResponse(body_of(f"the request was refused: body {why}", errors=found), 400)
 
 
 async def _away(_: Request, __: Exception) -> JSONResponse:
@@ -100,5 +108,7 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     if is_away(error):
         log.warning("request.database_away", path=request.url.path, error=explain(error))
         return await _away(request, error)
+    if is_unstorable(error):
+        return _unreadable("holds a character that no text can hold, such as NUL")
     log.error("request.failed", path=request.url.path, exc_info=error)
     return unexpected(request.state.request_id)

@@ -1,6 +1,8 @@
 """Paths that try to be another one, and text that tries to be a statement or a script."""
 
+import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -135,3 +137,35 @@ async def test_an_installer_names_the_address_that_is_set(database_url: str, hea
         assert "evil" not in answer.text
         assert "server='https://defib.test'" in answer.text
         assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("text", ["a\u0000b", "\u0000", "\ud800", "\U0001f9e8\u202e", "x" * 500])
+async def test_no_text_that_a_person_sends_breaks_the_server(
+    shared_api: RunningApi, text: str
+) -> None:
+    await shared_api.report()
+    asked = [
+        ("POST", "/api/vms/vm_1/pause", {"reason": text}),
+        ("POST", "/api/vms/vm_1/clear", {"reason": text}),
+        ("PUT", "/api/global-stop", {"reason": text}),
+        ("POST", "/api/maintenance", {"reason": text, "matchLabels": {}, "minutes": 1}),
+        ("POST", "/api/maintenance", {"reason": "x", "matchLabels": {text: text}, "minutes": 1}),
+        ("POST", "/api/enrolment-tokens", {"name": "a", "cluster": text}),
+        ("POST", "/api/tokens", {"name": text, "role": "viewer"}),
+        ("POST", "/api/enroll", {"hostname": text, "vmid": 100}),
+        ("POST", "/api/enroll", {"hostname": "a", "vmid": text}),
+        ("POST", "/api/vms/vm_1/reset", {"reason": text, "force": "maybe"}),
+    ]
+    headers = {**shared_api.admin, "X-Enrolment-Token": "x", "Content-Type": "application/json"}
+    for method, path, body in asked:
+        content = json.dumps(body)
+        answer = await shared_api.http.request(method, path, content=content, headers=headers)
+        assert answer.status_code in {200, 400, 401}, (path, answer.status_code, answer.text)
+    for path in (
+        f"/api/vms/{quote(text, errors='replace')}",
+        f"/api/audit?vm={quote(text, errors='replace')}",
+        f"/api/agent-tokens?after={quote(text, errors='replace')}",
+        f"/api/resets/{quote(text, errors='replace')}",
+    ):
+        answer = await shared_api.http.get(path, headers=shared_api.admin)
+        assert answer.status_code in {400, 404}, (path, answer.status_code, answer.text)

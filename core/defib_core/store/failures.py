@@ -16,6 +16,9 @@ DATA_ERRORS = (psycopg.DataError, psycopg.IntegrityError, UnicodeError)
 SCHEMA_STATES = ("42P01", "42703", "42883", "3F000")
 """No such table, column, function or schema."""
 
+UNSTORABLE_STATES = ("22021", "22P05")
+"""No such character in the encoding, or in jsonb."""
+
 AWAY_STATES = ("08", "57P", "53300", "25006")
 """Lost connection; shutting down or starting; too many connections; read-only after a failover."""
 
@@ -31,6 +34,14 @@ def is_away(error: BaseException) -> bool:
     if error.sqlstate is None:
         return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
     return error.sqlstate.startswith(AWAY_STATES)
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """True where a text holds what no text in PostgreSQL can: NUL, or half of a character."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.DataError):
+        return isinstance(cause, UnicodeEncodeError)
+    return cause.sqlstate in UNSTORABLE_STATES or "NUL" in str(cause)
 
 
 def is_schema_missing(error: BaseException) -> bool:

@@ -649,6 +649,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Messages that have not arrived
+         * @description What waits to be sent, and what was given up, with the reason.
+         */
+        get: operations["listNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/install": {
         parameters: {
             query?: never;
@@ -2198,6 +2218,24 @@ export interface components {
             message: string;
         };
         /**
+         * Notifications
+         * @description What has not arrived.
+         */
+        Notifications: {
+            /** Waiting */
+            waiting: number;
+            /**
+             * Dead
+             * @description Given up within the last 24 hours.
+             */
+            dead: number;
+            /**
+             * Undelivered
+             * @description Newest first, at most 200.
+             */
+            undelivered: components["schemas"]["Undelivered"][];
+        };
+        /**
          * OfTheRelay
          * @description What a relay says of itself.
          */
@@ -2573,6 +2611,12 @@ export interface components {
             graceSeconds: number;
         };
         /**
+         * Severity
+         * @description How bad it is, from the least to the most.
+         * @enum {string}
+         */
+        Severity: "info" | "warning" | "critical";
+        /**
          * SignInWays
          * @description How one may sign in here.
          */
@@ -2722,6 +2766,49 @@ export interface components {
              * @description FirstHeartbeat, HeartbeatMissing, ...: see the glossary.
              */
             reason: string;
+        };
+        /**
+         * Undelivered
+         * @description A message that waits, or is given up.
+         */
+        Undelivered: {
+            /**
+             * Id
+             * @description What `defib notify retry` takes.
+             */
+            id: number;
+            /** Destination */
+            destination: string;
+            severity: components["schemas"]["Severity"];
+            /**
+             * Group
+             * @description What its notices have in common: a node, or a brake's scope.
+             */
+            group: string;
+            /** Notices */
+            notices: number;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /** Attempts */
+            attempts: number;
+            /**
+             * Nextat
+             * @description When it is tried again. null: never.
+             */
+            nextAt: string | null;
+            /**
+             * Deadat
+             * @description When it was given up. null: it waits.
+             */
+            deadAt: string | null;
+            /**
+             * Error
+             * @description Why the last attempt failed.
+             */
+            error: string | null;
         };
         /**
          * UnknownAgent
@@ -7007,6 +7094,91 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listNotifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "waiting": 0,
+                     *       "dead": 1,
+                     *       "undelivered": [
+                     *         {
+                     *           "id": 17,
+                     *           "destination": "on-call",
+                     *           "severity": "critical",
+                     *           "group": "node default/pve1",
+                     *           "notices": 2,
+                     *           "createdAt": "2026-11-24T02:56:41Z",
+                     *           "attempts": 1,
+                     *           "deadAt": "2026-11-24T02:56:43Z",
+                     *           "error": "it was answered 404"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Notifications"];
                 };
             };
             /** @description No valid key or token. */

@@ -2,7 +2,8 @@
 
 import pytest
 
-from defib_core.store import sweep, unable
+from defib_core.store import clusters, sweep, unable
+from defib_core.store.clusters import Placed
 from support.stored import LONG_AGO, MINUTE, Stored
 
 
@@ -64,3 +65,17 @@ async def test_after_a_reset_of_ours_the_wait_is_that_between_attempts(stored: S
 async def test_nobody_is_no_statement(stored: Stored, act: object) -> None:
     assert callable(act)
     await act(stored.connection, [], stored.now)
+
+
+async def test_what_the_list_released_starts_no_clock_a_second_time(stored: Stored) -> None:
+    vm_id = await stored.reporting_vm(vmid=100)
+    await stored.execute("UPDATE vm SET proxmox_busy = true WHERE id = :vm", vm=vm_id)
+    await stored.move(2 * MINUTE)
+    await note(stored, vm_id)
+    released = await stored.move(MINUTE)
+    seen = Placed(100, "pve1", is_qemu=True, state="running", busy=False)
+    await clusters.place(stored.connection, await stored.cluster_id(), [seen], stored.now)
+    await stored.move(MINUTE)
+    assert not await was_unable(stored, vm_id)
+    await unable.release(stored.connection, [vm_id], stored.now)
+    assert (await stored.state(vm_id)).clock_floor == released

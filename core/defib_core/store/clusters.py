@@ -77,6 +77,7 @@ due AS (
 ),
 changed AS (
     UPDATE vm SET node = due.node, proxmox_state = due.state, proxmox_busy = due.busy,
+        unable_since = CASE WHEN due.released THEN NULL ELSE vm.unable_since END,
         rejected = CASE WHEN NOT due.is_qemu THEN 'NotQemu'
                         WHEN vm.rejected = 'NotQemu' THEN NULL ELSE vm.rejected END,
         rejected_message = CASE

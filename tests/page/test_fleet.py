@@ -117,6 +117,7 @@ def test_the_system_says_that_all_parts_are_heard(opened: Opened) -> None:
     page = opened("/system")
     expect(page.get_by_text("Reports are being stored")).to_be_visible()
     expect(page.get_by_text("An operator leads")).to_be_visible()
+    expect(page.get_by_text("in the inventory of Proxmox")).to_be_visible()
     heard = page.locator("dt", has_text="Kubernetes last heard").locator("xpath=..").locator("dd")
     expect(heard).to_contain_text("ago")
 

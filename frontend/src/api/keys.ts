@@ -9,6 +9,8 @@ export const keys = {
   nodes: ['nodes'] as const,
   labels: ['labels'] as const,
   install: ['install'] as const,
+  coverage: ['coverage'] as const,
+  notifications: ['notifications'] as const,
   configs: ['configs'] as const,
   lists: ['vms', 'list'] as const,
   list: (query: FleetQuery, limit: number) => ['vms', 'list', query, limit] as const,

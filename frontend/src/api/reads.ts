@@ -38,6 +38,10 @@ export const readLabels = ({ signal }: Asked = {}) =>
   said(client.GET('/api/labels', { signal: signal ?? null }));
 export const readSystem = ({ signal }: Asked = {}) =>
   said(client.GET('/api/system', { signal: signal ?? null }));
+export const readCoverage = ({ signal }: Asked = {}) =>
+  said(client.GET('/api/coverage', { signal: signal ?? null }));
+export const readNotifications = ({ signal }: Asked = {}) =>
+  said(client.GET('/api/notifications', { signal: signal ?? null }));
 export const readConfigs = ({ signal }: Asked = {}) =>
   said(client.GET('/api/config', { signal: signal ?? null }));
 

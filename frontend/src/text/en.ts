@@ -242,6 +242,21 @@ export const en = {
     none: '–',
   },
 
+  coverage: {
+    title: 'Coverage',
+    inventory: (count: number) => `${vmsText(count)} in the inventory of Proxmox.`,
+    agentless: 'Without an agent: nobody would notice them hang',
+    unknownAgents: 'Agents that belong to no VM in Proxmox',
+    notResettable: 'Reporting, but could not be reset',
+    none: 'None.',
+    name: 'Name',
+    vmid: 'VMID',
+    node: 'Node',
+    state: 'State',
+    why: 'Why',
+    first: (most: number) => `The first ${most}.`,
+  },
+
   help: {
     title: 'Keys',
     open: 'Keyboard help',

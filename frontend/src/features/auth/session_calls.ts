@@ -4,16 +4,10 @@
  * Apart from `api/client.ts`, which signs what it sends by the session that begins here.
  */
 import { Failure, failureOf } from '@/api/failure';
-import type { Me } from '@/api/types';
+import type { Me, SignInWays } from '@/api/types';
 
-/** How this installation signs people in. An API without the question knows tokens only. */
-export type Ways = {
-  token: boolean;
-  oidc: { label: string; url: string } | null;
-  proxy: boolean;
-};
-
-const TOKENS_ONLY: Ways = { token: true, oidc: null, proxy: false };
+/** What an API of the version before, which does not know the question, would say. */
+const TOKENS_ONLY: SignInWays = { token: true, oidc: null, proxy: false };
 
 export const askMe = () => json<Me>('/api/me');
 
@@ -25,9 +19,9 @@ export async function endSession(proof: [string, string][]): Promise<void> {
   await json('/api/session', { method: 'DELETE', headers: proof });
 }
 
-export async function askWays(): Promise<Ways> {
+export async function askWays(): Promise<SignInWays> {
   try {
-    return await json<Ways>('/api/sign-in');
+    return await json<SignInWays>('/api/sign-in');
   } catch (error) {
     if (error instanceof Failure && error.kind === 'notFound') return TOKENS_ONLY;
     throw error;

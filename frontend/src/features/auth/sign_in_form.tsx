@@ -3,11 +3,12 @@ import { useQuery } from '@tanstack/react-query';
 import { type FormEvent, useId, useState } from 'react';
 import { Failure } from '@/api/failure';
 import { keys } from '@/api/keys';
+import type { SignInWays } from '@/api/types';
 import { en } from '@/text/en';
 import { Button, buttonClass } from '@/ui/button';
 import { failureText } from '@/ui/trouble';
 import { session } from './session';
-import { askWays, type Ways } from './session_calls';
+import { askWays } from './session_calls';
 
 export function SignInForm() {
   // While nobody knows, a token is always a way in.
@@ -21,7 +22,7 @@ export function SignInForm() {
   );
 }
 
-function Elsewhere({ oidc }: { oidc: NonNullable<Ways['oidc']> }) {
+function Elsewhere({ oidc }: { oidc: NonNullable<SignInWays['oidc']> }) {
   const to = new URL(oidc.url, location.origin);
   to.searchParams.set('next', `${location.pathname}${location.search}`);
   return (

@@ -3,6 +3,7 @@ import { GlobalStop } from '@/features/actions/global_stop';
 import { Maintenance } from '@/features/actions/maintenance';
 import { enSettings } from '@/text/en_actions';
 import { Configs } from './configs';
+import { Notifications } from './notifications';
 import { Tokens } from './tokens';
 
 export function SettingsPage() {
@@ -12,6 +13,7 @@ export function SettingsPage() {
       <GlobalStop />
       <Maintenance />
       <Configs />
+      <Notifications />
       <Tokens />
     </div>
   );

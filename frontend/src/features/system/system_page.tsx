@@ -9,6 +9,7 @@ import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
 import { Ago } from '@/ui/moment';
 import { Pending } from '@/ui/trouble';
+import { Coverage } from './coverage';
 
 const words = en.system;
 
@@ -31,6 +32,7 @@ export function SystemPage() {
         <Brakes system={data} />
         <Holds system={data} />
       </div>
+      <Coverage />
       <p className="text-sm text-soft">
         {words.version} {data.version}
       </p>

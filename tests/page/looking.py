@@ -25,7 +25,7 @@ def act(page: Page, button: str, reason: str, submit: str) -> Locator:
     """Open a dialog of an action, say why, and press its button."""
     page.get_by_role("button", name=button).click()
     dialog = page.get_by_role("dialog").last
-    dialog.get_by_label("Why").fill(reason)
+    dialog.get_by_label("Why", exact=True).fill(reason)
     dialog.get_by_role("button", name=submit).click()
     return page.get_by_role("dialog").last
 

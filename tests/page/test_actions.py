@@ -90,8 +90,8 @@ def test_a_frozen_vms_story_is_told_while_it_happens(cast: Cast, opened: Opened)
 def test_a_pause_has_an_end_and_can_be_ended(cast: Cast, opened: Opened) -> None:
     page = open_vm(opened, cast, LOCKED)
     page.get_by_role("button", name="Pause …").click()
-    page.get_by_label("Until").select_option("30")
-    page.get_by_label("Why").fill("disk check")
+    page.get_by_label("Until", exact=True).select_option("30")
+    page.get_by_label("Why", exact=True).fill("disk check")
     page.get_by_role("button", name="Pause it").click()
     page.get_by_role("dialog").last.get_by_role("button", name="Close").last.click()
     expect(details(page, LOCKED).get_by_text("Paused until")).to_be_visible()
@@ -111,7 +111,7 @@ def test_several_are_reset_together_after_the_number_is_typed(
     expect(page.get_by_text("3 VMs chosen")).to_be_visible()
     page.get_by_label("Choose web-server-03").uncheck()
     page.get_by_role("button", name="Reset 2 VMs …").click()
-    page.get_by_label("Why").fill("switch replaced")
+    page.get_by_label("Why", exact=True).fill("switch replaced")
     page.get_by_role("button", name="Cancel").first.click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert all(
@@ -121,7 +121,7 @@ def test_several_are_reset_together_after_the_number_is_typed(
     )
 
     page.get_by_role("button", name="Reset 2 VMs …").click()
-    page.get_by_label("Why").fill("switch replaced")
+    page.get_by_label("Why", exact=True).fill("switch replaced")
     page.get_by_label("Type 2 to confirm").fill("2")
     page.get_by_role("button", name="Reset 2 VMs", exact=True).click()
     expect(page.get_by_role("button", name="Done")).to_be_visible()
@@ -155,7 +155,7 @@ def test_a_global_stop_is_seen_everywhere_and_ended_by_a_word(
 ) -> None:
     page = opened("/settings")
     page.get_by_role("button", name="Stop all resets …").click()
-    page.get_by_label("Why").fill("storage is going down")
+    page.get_by_label("Why", exact=True).fill("storage is going down")
     page.get_by_role("button", name="Cancel").first.click()
     assert stack.get("/api/global-stop")["stopped"] is False
 

@@ -44,7 +44,7 @@ def test_a_session_that_ends_is_begun_again_over_what_one_was_doing(
     page = opened("/?view=table&search=monitoring-01")
     page.locator("[data-row-link]").first.click()
     page.get_by_role("button", name="Pause …").click()
-    page.get_by_label("Why").fill("kernel update, Kim")
+    page.get_by_label("Why", exact=True).fill("kernel update, Kim")
     proof = page.evaluate("fetch('/api/me').then((answer) => answer.json())")["csrfToken"]
     ended = page.context.request.delete(
         stack.status["api"] + "/api/session", headers={"X-CSRF-Token": proof}
@@ -57,7 +57,7 @@ def test_a_session_that_ends_is_begun_again_over_what_one_was_doing(
     again.get_by_label("Access token").fill(stack.status["admin_token"])
     again.get_by_label("Access token").press("Enter")
     expect(again).to_have_count(0)
-    expect(page.get_by_label("Why")).to_have_value("kernel update, Kim")
+    expect(page.get_by_label("Why", exact=True)).to_have_value("kernel update, Kim")
     page.get_by_role("button", name="Pause it").click()
     expect(page.get_by_role("dialog").last.get_by_role("status")).to_be_visible()
     # A list may be some seconds old.

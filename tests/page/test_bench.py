@@ -11,7 +11,7 @@ TINY = replace(QUICK, seconds=600, page=PagePlan(vms=300, views=1, interactions=
 
 
 def test_each_thing_a_person_waits_for_has_its_figures(tmp_path: Path) -> None:
-    arguments = (TINY, ["page"], tmp_path, tmp_path / "none.json", lambda _: None)
+    arguments = (TINY, ["page"], tmp_path, lambda _: None)
     # Playwright keeps a loop running in this thread.
     with ThreadPoolExecutor(1) as aside:
         found = aside.submit(run.run, *arguments).result()

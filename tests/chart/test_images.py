@@ -22,13 +22,13 @@ def test_the_base_image_is_pinned_to_a_full_version() -> None:
 
 
 def test_each_image_runs_as_the_user_that_the_chart_runs_it_as() -> None:
-    for target in ("api", "notify", "operator"):
+    for target in ("api", "notify", "operator", "relay"):
         assert "USER 10001:10001" in TARGETS[target]
         assert 'ENTRYPOINT ["defib"]' in TARGETS[target]
 
 
 def test_each_image_holds_the_extra_of_its_own_process_only() -> None:
-    for target in ("api", "notify", "operator"):
+    for target in ("api", "notify", "operator", "relay"):
         (extra,) = re.findall(r"--extra (\w+)", TARGETS[f"build-{target}"])
         assert extra == target
         assert f"COPY --from=build-{target} " in TARGETS[target]
@@ -73,3 +73,17 @@ def test_the_release_tests_first_and_every_action_has_a_version() -> None:
     built = next(step["with"] for step in jobs["images"]["steps"] if "sbom" in step.get("with", {}))
     assert (built["sbom"], built["file"]) == (True, "Containerfile")
     assert set(jobs["images"]["strategy"]["matrix"]["part"]) <= set(TARGETS)
+
+
+def test_the_example_of_external_secrets_makes_what_the_chart_refers_to() -> None:
+    text = (CHART / "examples" / "external-secrets.yaml").read_text()
+    made = {
+        one["spec"]["target"]["name"]: {key["secretKey"] for key in one["spec"]["data"]}
+        for one in yaml.safe_load_all(text)
+    }
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    (token,) = values["rbac"]["proxmoxSecrets"]
+    assert made == {
+        values["database"]["existingSecret"]: {values["database"]["secretKey"]},
+        token: {"tokenId", "tokenSecret"},
+    }

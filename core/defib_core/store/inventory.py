@@ -37,7 +37,8 @@ WITH listed AS (
 ),
 gone AS (
     DELETE FROM proxmox_guest g
-    WHERE g.cluster_id = :cluster_id AND g.vmid <> ALL (CAST(:vmids AS int[]))
+    WHERE g.cluster_id = :cluster_id
+      AND NOT EXISTS (SELECT FROM listed l WHERE l.vmid = g.vmid)
 ),
 kept AS (
     INSERT INTO proxmox_guest AS g

@@ -69,6 +69,11 @@ class _Read(Collector):
         for name, text, value in (
             ("defib_reports_late", "Reports that went into the history only.", counts.late),
             ("defib_reports_flooding", "Reports of VMs that send too many.", counts.floods),
+            (
+                "defib_report_clocks_dropped",
+                "Reports stored without their own clock, which was absurd.",
+                counts.timestamps_dropped,
+            ),
             ("defib_relay_proofs", "Proofs of relays written down.", counts.relay_proofs),
         ):
             yield CounterMetricFamily(name, text, value=value)

@@ -63,6 +63,16 @@ async def test_an_absurd_clock_is_dropped_and_the_report_stored(
     ) == [(None, 1)]
 
 
+async def test_absurd_clocks_are_counted_and_missing_ones_are_not(api: RunningApi) -> None:
+    counts = api.services.counts
+    await api.report()
+    await api.report(timestamp=None)
+    assert counts.timestamps_dropped == 0
+    await api.report(timestamp=10**18)
+    await api.batch({"timestamp": -1}, {"timestamp": 0, "ageSeconds": 600}, {})
+    assert counts.timestamps_dropped == 3
+
+
 @pytest.mark.parametrize("cpu", [1e-300, 5e-324, 99.999999, 0.004])
 async def test_figures_that_a_column_cannot_hold_are_rounded(
     shared_api: RunningApi, cpu: float

@@ -32,7 +32,7 @@ from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
 from defib_api.ingest.relays import Relays
 from defib_api.ingest.report import Malformed
-from defib_api.ingest.samples import heartbeat_of
+from defib_api.ingest.samples import heartbeat_of, is_without_its_clock
 from defib_api.ingest.writer import FAILURES, DatabaseAway, Writer
 from defib_api.keys import KeyTable
 from defib_core.store import late
@@ -195,6 +195,7 @@ class Batches:
             found.reject(index, answers.flooding(flood.seconds))
             return
         heartbeat = heartbeat_of(vm_id, report, age=age, relay_id=found.relay_id)
+        self._counts.timestamps_dropped += is_without_its_clock(heartbeat, report)
         if is_late:
             found.late.append(heartbeat)
         else:

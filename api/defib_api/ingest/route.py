@@ -29,7 +29,7 @@ from defib_api.ingest.registered import Registered
 from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
 from defib_api.ingest.relays import Relays
 from defib_api.ingest.report import Malformed, Report, decode
-from defib_api.ingest.samples import heartbeat_of
+from defib_api.ingest.samples import heartbeat_of, is_without_its_clock
 from defib_api.ingest.writer import Writer
 from defib_api.keys import KeyTable
 from defib_api.protocol import connection_of
@@ -164,7 +164,9 @@ class IngestFirst:
         if vm_id is None:
             vm_id = await self._row_of(token, report)
         self._admit(vm_id)
-        outcome = await self._writer.store(heartbeat_of(vm_id, report))
+        heartbeat = heartbeat_of(vm_id, report)
+        self._counts.timestamps_dropped += is_without_its_clock(heartbeat, report)
+        outcome = await self._writer.store(heartbeat)
         if outcome is Outcome.MISSING:
             # Somebody removed the VM since this process learnt of it.
             said = await identity_of(self._known, token, report)

@@ -28,6 +28,11 @@ def heartbeat_of(
     )
 
 
+def is_without_its_clock(heartbeat: Heartbeat, report: Report) -> bool:
+    """True where the report's own clock was absurd, so that it was stored without it."""
+    return heartbeat.agent_time is None and report.timestamp is not None
+
+
 def _worst_percent(report: Report) -> float | None:
     used, total = report.worst_disk_usage, report.worst_disk_total
     if report.worst_disk is None or used is None or total is None:

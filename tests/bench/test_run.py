@@ -52,7 +52,7 @@ def measure(plan: Plan, only: list[str], folder: Path) -> tuple[results.Results,
 def test_every_measurement_gives_its_figures_and_leaves_no_process(tmp_path: Path) -> None:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     # The page is measured by the suite of the page.
-    found, said = measure(TINY, ["ingest", "sweep", "reads", "history"], tmp_path)
+    found, said = measure(TINY, ["ingest", "sweep", "reads", "history", "safety"], tmp_path)
     left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
     assert [one.name() for one in left if one.status() != psutil.STATUS_ZOMBIE] == []
     assert (found.faults, found.left_out) == ([], [])

@@ -94,11 +94,11 @@ def test_a_pause_has_an_end_and_can_be_ended(cast: Cast, opened: Opened) -> None
     page.get_by_label("Why", exact=True).fill("disk check")
     page.get_by_role("button", name="Pause it").click()
     page.get_by_role("dialog").last.get_by_role("button", name="Close").last.click()
-    expect(details(page, LOCKED).get_by_text("Paused until")).to_be_visible()
+    expect(details(page, LOCKED).get_by_text("Paused until", exact=True)).to_be_visible()
     assert cast.now(LOCKED)["pausedUntil"] is not None
     dialog = act(page, "End the pause …", "done", "End the pause")
     dialog.get_by_role("button", name="Close").last.click()
-    expect(details(page, LOCKED).get_by_text("Paused until")).to_have_count(0)
+    expect(details(page, LOCKED).get_by_text("Paused until", exact=True)).to_have_count(0)
 
 
 def test_several_are_reset_together_after_the_number_is_typed(

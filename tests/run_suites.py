@@ -41,6 +41,7 @@ SUITES = (
     "security",
     "relay",
     "metrics",
+    "notify",
     "pipeline",
     "controls",
     "doctor",

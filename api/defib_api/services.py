@@ -34,7 +34,7 @@ from defib_core.config.settings import ApiSettings
 from defib_core.store import relays, tokens
 from defib_core.store.engine import hot_connection, make_engine, sqlalchemy_url
 from defib_core.store.relays import KnownRelay
-from defib_core.store.tokens import KnownToken
+from defib_core.store.tokens import BoundTokens, KnownToken
 
 POOL_SIZE = 10
 READ_SECONDS = 15.0
@@ -112,7 +112,7 @@ def make_services(settings: ApiSettings, tls: Tls | None = None) -> Services:
     return Services(
         settings=settings,
         engine=engine,
-        keys=KeyTable(partial(_load_tokens, engine)),
+        keys=KeyTable(partial(_load_tokens, engine, BoundTokens())),
         known=known,
         writer=Writer(
             partial(hot_connection, url, application="defib-api-writer"),
@@ -165,6 +165,6 @@ async def _load_relays(engine: AsyncEngine) -> Mapping[bytes, KnownRelay]:
         return await relays.load(connection)
 
 
-async def _load_tokens(engine: AsyncEngine) -> Mapping[bytes, KnownToken]:
+async def _load_tokens(engine: AsyncEngine, bound: BoundTokens) -> Mapping[bytes, KnownToken]:
     async with engine.connect() as connection:
-        return await tokens.load(connection)
+        return await tokens.load(connection, bound)

@@ -6,8 +6,9 @@ from datetime import datetime
 import pytest
 
 from defib_core.domain.roles import Role
-from defib_core.store import tokens
-from defib_core.store.tokens import KnownToken, TokenKind, UnknownCluster
+from defib_core.store import agent_tokens, tokens
+from defib_core.store.agent_tokens import NewAgentToken
+from defib_core.store.tokens import BoundTokens, KnownToken, TokenKind, UnknownCluster
 from support.stored import MINUTE, SECOND, Stored
 
 
@@ -52,6 +53,32 @@ async def test_a_token_is_in_force_until_it_expires(stored: Stored) -> None:
     assert len(await tokens.load(stored.connection)) == 1
     await stored.move(SECOND)
     assert await tokens.load(stored.connection) == {}
+
+
+async def test_tokens_of_machines_are_read_again_when_one_has_changed(stored: Stored) -> None:
+    vm_ids = [await stored.reporting_vm(vmid=number) for number in (100, 101)]
+    for vm_id in vm_ids:
+        machine = NewAgentToken(await stored.cluster_id(), vm_id, None, "web", "ann")
+        await agent_tokens.add_agent_token(stored.connection, machine)
+    bound = BoundTokens()
+    first = await bound.read(stored.connection)
+    assert {one.bound.vmid for one in first.values() if one.bound} == {100, 101}
+    assert await bound.read(stored.connection) is first
+
+    await stored.execute("UPDATE vm SET node = 'pve9' WHERE vmid = 101")
+    moved = await bound.read(stored.connection)
+    assert {one.bound.node for one in moved.values() if one.bound and one.bound.vmid == 101} == {
+        "pve9"
+    }
+
+    await stored.execute(
+        f"UPDATE agent_token SET expires_at = defib_now() + interval '1 minute' "
+        f"WHERE vm_id = {vm_ids[0]}"
+    )
+    assert len(await bound.read(stored.connection)) == 2
+    await stored.move(MINUTE)
+    assert len(await bound.read(stored.connection)) == 1
+    assert len(await tokens.load(stored.connection, bound)) == 1
 
 
 def test_a_token_as_bytes_has_the_same_digest() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -69,6 +70,8 @@ class UnknownCluster(Exception):
     """No ProxmoxCluster of that name is known."""
 
 
+READ_AT_ONCE = 1_000
+
 CREATE = text("""
 INSERT INTO api_token (sha256, kind, name, cluster_id, expires_at)
 VALUES (:sha256, :kind, :name, :cluster_id, :expires_at)
@@ -78,11 +81,15 @@ LOAD = text("""
 SELECT sha256, id, kind, name, cluster_id FROM api_token
 WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > defib_now())
 """)
-LOAD_BOUND = text("""
+BOUND = """
 SELECT t.sha256, t.id, t.cluster_id, coalesce(v.hostname, t.hostname) AS hostname, v.vmid, v.node,
     coalesce(t.smbios_uuid, v.pinned_uuid)::text AS smbios_uuid
 FROM agent_token t LEFT JOIN vm v ON v.id = t.vm_id
 WHERE t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > defib_now())
+"""
+LOAD_BOUND = text(BOUND)
+MARK_BOUND = text(f"""
+SELECT count(*) AS tokens, sum(hashtextextended(b::text, 0)) AS said FROM ({BOUND}) AS b
 """)
 LOAD_PERSONAL = text("""
 SELECT sha256, id, name, role, expires_at FROM personal_token
@@ -135,18 +142,47 @@ async def cluster_id_of(connection: AsyncConnection, namespace: str, name: str) 
     return int(cluster_id)
 
 
-async def load(connection: AsyncConnection) -> dict[bytes, KnownToken]:
-    """Load all tokens and sessions in force, by digest."""
+class BoundTokens:
+    """The tokens of single machines, as last read: one for each VM, so read again only on change.
+
+    PostgreSQL says whether there was one. Many are read a few at a time, with room in between for
+    everything else that the process does.
+    """
+
+    def __init__(self) -> None:
+        self._mark: object = None
+        self._known: Mapping[bytes, KnownToken] = {}
+
+    async def read(self, connection: AsyncConnection) -> Mapping[bytes, KnownToken]:
+        """Return those in force, by digest."""
+        mark = tuple((await connection.execute(MARK_BOUND)).one())
+        if mark != self._mark:
+            self._known = {
+                bytes(row.sha256): _bound_token(row)
+                async for row in await connection.stream(
+                    LOAD_BOUND, execution_options={"yield_per": READ_AT_ONCE}
+                )
+            }
+            self._mark = mark
+        return self._known
+
+
+async def load(
+    connection: AsyncConnection, bound: BoundTokens | None = None
+) -> dict[bytes, KnownToken]:
+    """Load all tokens and sessions in force, by digest; what `bound` knows already is kept."""
     known = {bytes(row.sha256): _api_token(row) for row in await connection.execute(LOAD)}
-    for row in await connection.execute(LOAD_BOUND):
-        bound = BoundTo(row.id, row.hostname, row.vmid, row.node, row.smbios_uuid)
-        token = KnownToken(row.id, TokenKind.AGENT, row.hostname, row.cluster_id, bound)
-        known[bytes(row.sha256)] = token
+    known.update(await (bound or BoundTokens()).read(connection))
     for row in await connection.execute(LOAD_PERSONAL):
         known[bytes(row.sha256)] = _person(row, Via.TOKEN, personal=True)
     for row in await connection.execute(LOAD_SESSIONS):
         known[bytes(row.sha256)] = _person(row, Via(row.via))
     return known
+
+
+def _bound_token(row: Row[Any]) -> KnownToken:
+    bound = BoundTo(row.id, row.hostname, row.vmid, row.node, row.smbios_uuid)
+    return KnownToken(row.id, TokenKind.AGENT, row.hostname, row.cluster_id, bound)
 
 
 def _api_token(row: Row[Any]) -> KnownToken:

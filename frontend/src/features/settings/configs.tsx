@@ -43,7 +43,7 @@ function Config({ config }: { config: SystemConfig }) {
       )}
       <Facts
         rows={[
-          ['', words.source[config.source] ?? config.source],
+          [words.from, words.source[config.source] ?? config.source],
           [words.generation, config.generation ?? '–'],
           [
             words.since,

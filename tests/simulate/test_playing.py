@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from defib_dev.simulate.database import SimulatedDatabase
@@ -11,6 +12,7 @@ from defib_dev.simulate.reading import NotAScenario
 from defib_dev.simulate.record import Record
 from defib_dev.simulate.run import Outcome, simulate
 from defib_operator.sweep import Sweep
+from support.waiting import eventually
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 QUIET_AND_NOT = (
@@ -115,3 +117,21 @@ def test_all_are_those_guests_that_there_are(play: Play) -> None:
         " {at: 3m, resume: all}]\nuntil: 4m\nexpect: {health: [{vm: web-2, at: 4m, is: healthy}]}"
     )
     assert outcome.passed
+
+
+def test_a_scenario_leaves_no_connection_more_than_the_one_before(
+    play: Play, simulated_database: SimulatedDatabase
+) -> None:
+    text = "{name: short, fleet: [{name: web-01, vmid: 100, node: pve1}], until: 2m, expect: {}}"
+
+    def connections() -> int:
+        with psycopg.connect(simulated_database.url) as connection:
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            (count,) = connection.execute(asked).fetchone() or (0,)
+        return int(count)
+
+    assert play(text).passed
+    before = connections()
+    assert all(play(text).passed for _ in range(5))
+    # Backends take a moment to end.
+    eventually(lambda: connections() <= before, what="no more connections than before")

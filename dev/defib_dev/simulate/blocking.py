@@ -6,7 +6,7 @@ each moment. The gate closes when the database is away or the process that holds
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, cast
 
@@ -123,6 +123,15 @@ _KEPT: dict[str, list[GatedConnection]] = {}
 """Connections that no process holds, by where they lead."""
 
 
+def _leading_to(arguments: Mapping[str, object]) -> str:
+    """Say where a connection with these arguments leads.
+
+    Among them are objects of SQLAlchemy's, of which each engine has its own.
+    """
+    words = {name: one for name, one in arguments.items() if isinstance(one, str | int)}
+    return repr(sorted(words.items()))
+
+
 def _connect(
     *args: Any,  # noqa: ANN401 - SQLAlchemy's
     kept: list[GatedConnection],
@@ -154,7 +163,7 @@ class BlockingDialect(PGDialect_psycopg):
     def connect(self, *args: Any, gate: Gate, **arguments: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's
         """Connect through a gate."""
         gate.check()
-        kept = _KEPT.setdefault(repr(sorted(arguments.items())), [])
+        kept = _KEPT.setdefault(_leading_to(arguments), [])
         connection = kept.pop() if kept else _connect(*args, kept=kept, **arguments)
         connection.gate, connection.told = gate, None
         return connection

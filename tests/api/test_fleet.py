@@ -142,6 +142,10 @@ async def test_the_system_names_what_holds_and_who_is_blind(bare: RunningApi) ->
             f" VALUES ({vm_id}, '{reason}', 'x', now())"
         )
     await bare.sql(
+        "INSERT INTO hold (vm_id, reason, message, started_at, alerted_at)"
+        " VALUES (4, 'IOActive', 'x', now() - interval '1 hour', now())"
+    )
+    await bare.sql(
         "INSERT INTO brake (kind, key, reason, message, started_at)"
         " SELECT kind, key, reason, 'many are silent', now() FROM (VALUES"
         " ('fleet', (SELECT id FROM system_config) || '', 'FleetBrake'),"
@@ -156,8 +160,9 @@ async def test_the_system_names_what_holds_and_who_is_blind(bare: RunningApi) ->
     await bare.sql("UPDATE leader_lease SET holder = 'op-0', expires_at = now() + interval '1 h'")
     system = (await bare.get("/api/system")).json()
     assert system["holds"] == [
-        {"reason": "FleetBrake", "count": 2},
-        {"reason": "NodeBrake", "count": 1},
+        {"reason": "FleetBrake", "count": 2, "alerting": 0},
+        {"reason": "IOActive", "count": 1, "alerting": 1},
+        {"reason": "NodeBrake", "count": 1, "alerting": 0},
     ]
     assert {(one["kind"], one["scope"], one["vms"]) for one in system["brakes"]} == {
         ("fleet", "defib/default", 2),

@@ -136,6 +136,7 @@ async def test_the_system_says_how_defib_is(bare: RunningApi) -> None:
 
 
 async def test_the_system_names_what_holds_and_who_is_blind(bare: RunningApi) -> None:
+    await bare.report(vmid=103, hostname="busy")
     for vm_id, reason in ((1, "NodeBrake"), (2, "FleetBrake"), (3, "FleetBrake")):
         await bare.sql(
             "INSERT INTO hold (vm_id, reason, message, started_at)"
@@ -143,7 +144,7 @@ async def test_the_system_names_what_holds_and_who_is_blind(bare: RunningApi) ->
         )
     await bare.sql(
         "INSERT INTO hold (vm_id, reason, message, started_at, alerted_at)"
-        " VALUES (4, 'IOActive', 'x', now() - interval '1 hour', now())"
+        " VALUES (4, 'IOActive', 'x', now(), now())"
     )
     await bare.sql(
         "INSERT INTO brake (kind, key, reason, message, started_at)"

@@ -335,6 +335,7 @@ def test_status_prints_exactly_what_other_programs_rely_on(stack: Stack) -> None
         "kubeconfig",
         "database_url",
         "redis_url",
+        "metrics",
         "proxmox",
         "agent_key",
         "admin_token",

@@ -134,7 +134,9 @@ def test_a_slow_answer_shows_that_it_is_awaited(opened: Opened) -> None:
     page = opened("/system")
     held: list[Route] = []
     page.route(re.compile(r"/api/vms\?"), lambda route: held.append(route))  # noqa: PLW0108 - it marks what it is given
-    page.get_by_role("link", name="Fleet", exact=True).click()
+    # The part of the page itself is loaded first, and awaited by the same words.
+    with page.expect_request(re.compile(r"/api/vms\?")):
+        page.get_by_role("link", name="Fleet", exact=True).click()
     expect(page.get_by_role("status").filter(has_text="Loading")).to_be_visible()
     assert held
     page.unroute(re.compile(r"/api/vms\?"))

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 3600.0
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0
 YOUNG_OBJECTS = 50_000
-"""So many new objects before the garbage collector looks; Python's own 700 are four reports."""
+"""So many new objects before the garbage collector looks; Python's own 700 are a few reports."""
 NOT_YET = "the default cluster, SystemConfig and partitions are not made sure of yet"
 NOT_MIGRATED = "the database's schema is missing or too old; run `defib db upgrade`"
 

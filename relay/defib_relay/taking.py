@@ -38,7 +38,6 @@ from defib_relay.spool import Spool
 
 log = structlog.get_logger(__name__)
 
-REPORT, REPORTS = "/api/health/report", "/api/health/reports"
 NOT_FOUND = failure(404, "a relay takes reports only; ask the API for everything else")
 NO_KEY = failure(401, "the X-API-Key header is missing; send the agent's key")
 NOT_JSON = failure(415, "send the report as JSON in UTF-8, with Content-Type: application/json")

@@ -23,42 +23,43 @@ class Refused(Exception):
 
 
 def row_at_once(known: Registered, token: KnownToken, report: Report) -> int | None:
-    """Find the row of a report that says nothing new, as nearly all do; None: the long way."""
-    assert token.cluster_id is not None
-    bound, uuid, node = token.bound, uuid_of(report), report.node or None
-    vmid = None if report.vmid is None else int(report.vmid)
-    if bound is not None:
-        if bound.vmid is None or contradiction(bound, vmid, uuid) is not None:
-            return None
-        vmid, uuid, node = bound.vmid, uuid or bound.smbios_uuid, node or bound.node
-    if vmid is None:
-        return None
-    return known.row_of(
-        token.cluster_id,
-        vmid,
-        hostname=report.hostname,
-        node=node,
-        smbios_uuid=uuid,
-        agent_version=report.agent_version,
-    )
+    """Find the row of a report that says nothing new, as nearly all do; None: the long way.
+
+    Raises Refused.
+    """
+    vmid, uuid, node = _said(token, report)
+    return None if vmid is None else known.known_id_of(_identity(token, report, vmid, uuid, node))
 
 
 async def identity_of(known: Registered, token: KnownToken, report: Report) -> ReportedIdentity:
     """Say which VM a report is from; raise Refused."""
     assert token.cluster_id is not None
-    bound = token.bound
-    uuid = uuid_of(report)
-    vmid = None if report.vmid is None else int(report.vmid)
-    node = report.node or None
-    if bound is not None:
-        wrong = contradiction(bound, vmid, uuid)
-        if wrong is not None:
-            raise Refused(failure(403, wrong))
-        uuid = uuid or bound.smbios_uuid
-        node = node or bound.node
-        vmid = bound.vmid or await _proven(known, token.cluster_id, uuid, report)
+    vmid, uuid, node = _said(token, report)
     if vmid is None:
-        vmid = await _looked_up(known, token.cluster_id, uuid, report)
+        find = _looked_up if token.bound is None else _proven
+        vmid = await find(known, token.cluster_id, uuid, report)
+    return _identity(token, report, vmid, uuid, node)
+
+
+def _said(token: KnownToken, report: Report) -> tuple[int | None, str | None, str | None]:
+    """Say vmid, SMBIOS UUID and node by token and report; the vmid is None where it is sought.
+
+    Raises Refused where the two contradict each other.
+    """
+    bound, uuid, node = token.bound, uuid_of(report), report.node or None
+    vmid = None if report.vmid is None else int(report.vmid)
+    if bound is None:
+        return vmid, uuid, node
+    wrong = contradiction(bound, vmid, uuid)
+    if wrong is not None:
+        raise Refused(failure(403, wrong))
+    return bound.vmid, uuid or bound.smbios_uuid, node or bound.node
+
+
+def _identity(
+    token: KnownToken, report: Report, vmid: int, uuid: str | None, node: str | None
+) -> ReportedIdentity:
+    assert token.cluster_id is not None
     return ReportedIdentity(
         cluster_id=token.cluster_id,
         vmid=vmid,

@@ -52,16 +52,14 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     vm_id: int
     identity: ReportedIdentity
 
-    def covers(
-        self, hostname: str, node: str | None, smbios_uuid: str | None, agent_version: str | None
-    ) -> bool:
+    def covers(self, said: ReportedIdentity) -> bool:
         """True where a report adds nothing; what it leaves out is no change."""
         mine = self.identity
         return (
-            hostname == mine.hostname
-            and (node is None or node == mine.node)
-            and (smbios_uuid is None or smbios_uuid == mine.smbios_uuid)
-            and (agent_version is None or agent_version == mine.agent_version)
+            said.hostname == mine.hostname
+            and (said.node is None or said.node == mine.node)
+            and (said.smbios_uuid is None or said.smbios_uuid == mine.smbios_uuid)
+            and (said.agent_version is None or said.agent_version == mine.agent_version)
         )
 
 
@@ -85,30 +83,8 @@ class Registered:
 
     def known_id_of(self, said: ReportedIdentity) -> int | None:
         """Return the row of the VM a report is from; None where it is new, or says what is new."""
-        return self.row_of(
-            said.cluster_id,
-            said.vmid,
-            hostname=said.hostname,
-            node=said.node,
-            smbios_uuid=said.smbios_uuid,
-            agent_version=said.agent_version,
-        )
-
-    def row_of(
-        self,
-        cluster_id: int,
-        vmid: int,
-        *,
-        hostname: str,
-        node: str | None,
-        smbios_uuid: str | None,
-        agent_version: str | None,
-    ) -> int | None:
-        """Say the same of a report that is in no form yet."""
-        known = self._known.get((cluster_id, vmid))
-        if known is None or not known.covers(hostname, node, smbios_uuid, agent_version):
-            return None
-        return known.vm_id
+        known = self._known.get((said.cluster_id, said.vmid))
+        return known.vm_id if known is not None and known.covers(said) else None
 
     async def vm_id_of(self, said: ReportedIdentity) -> int:
         """Return the row of the VM a report is from, writing down what is new."""

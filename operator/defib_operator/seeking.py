@@ -15,6 +15,7 @@ from operator import attrgetter
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from defib_core.domain.decide import is_same_name
 from defib_core.store import sought as store
 from defib_core.store.clock import database_now
 from defib_core.store.sought import Sought
@@ -101,11 +102,7 @@ def next_to_read(
 
 
 def _is_called(vm: InventoryVm, hostname: str) -> bool:
-    return vm.name is not None and _short(vm.name) == _short(hostname)
-
-
-def _short(name: str) -> str:
-    return name.split(".", 1)[0].lower()
+    return vm.name is not None and is_same_name(vm.name, hostname)
 
 
 @dataclass(slots=True)

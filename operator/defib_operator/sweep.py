@@ -262,7 +262,7 @@ class _Round:
             scope
             for one in judged
             for verdict in [verdicts[one.vm_id]]
-            if isinstance(verdict, Hold) and verdict.reason in ORDER
+            if is_braked(verdict)
             for scope in scopes(one, self.scene.policies[one.config_id])
             if (one.config_id, scope) in self.scene.brakes.in_force
         }

@@ -334,7 +334,7 @@ def _identity(case: Case, guest: GuestFacts) -> Hold | None:
     if known.pinned_uuid is not None:
         return _same_machine(known, known.pinned_uuid, guest)
     wanted = known.proxmox_name or known.hostname
-    if guest.name is None or _short(guest.name) == _short(wanted):
+    if guest.name is None or is_same_name(guest.name, wanted):
         return None
     return Hold(
         HoldReason.IDENTITY_MISMATCH,
@@ -375,6 +375,11 @@ def is_same_uuid(one: str, other: str) -> bool:
         return UUID(one).bytes == UUID(other).bytes_le
     except ValueError:
         return False
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Compare the short forms, whatever their case."""
+    return _short(one) == _short(other)
 
 
 def _short(name: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.states import State
-from defib_core.store import coverage, notices, partitions
+from defib_core.store import coverage, intents, notices, partitions
 from defib_core.store.clock import database_now
 from defib_core.store.coverage import Counts
 from defib_core.store.notices import DeliveryCounts
@@ -88,10 +88,6 @@ HOLDS = text("""
 SELECT reason, count(*) AS vms, extract(epoch FROM :now - min(started_at))::float8 AS age
 FROM hold WHERE ended_at IS NULL GROUP BY reason
 """)
-INTENTS = text("""
-SELECT phase, count(*) AS intents FROM reset_history
-WHERE phase IN ('requested', 'sending', 'sent') GROUP BY phase
-""")
 BRAKES = text("SELECT kind, count(*) AS brakes FROM brake WHERE ended_at IS NULL GROUP BY kind")
 DEFIB = text("""
 SELECT (SELECT count(*) FROM global_stop WHERE ended_at IS NULL) > 0 AS stopped,
@@ -130,7 +126,7 @@ async def figures(connection: AsyncConnection) -> Figures:
         vms={(row.cluster, State(row.state)): row.vms for row in vms},
         resets_pending=sum(row.pending for row in vms),
         holds={row.reason: (row.vms, row.age) for row in await connection.execute(HOLDS, bound)},
-        intents={row.phase: row.intents for row in await connection.execute(INTENTS)},
+        intents=await intents.unfinished_by_phase(connection),
         brakes={row.kind: row.brakes for row in await connection.execute(BRAKES)},
         global_stop=defib.stopped,
         statuses_waiting=defib.statuses_waiting,

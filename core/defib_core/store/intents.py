@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action, Phase, Source
+from defib_core.store.tables import UNFINISHED_SQL
 
 AUTO_REASON = "Auto-reset: stale VM"
 AUTO_ACTOR = "defib-operator"
@@ -65,9 +66,12 @@ SAME_KEY = text("""
 SELECT id FROM reset_history WHERE vm_id = :vm_id AND request_key = CAST(:request_key AS text)
 """)
 IS_KNOWN = text("SELECT EXISTS (SELECT FROM vm_state WHERE vm_id = :vm_id)")
-UNFINISHED_OF = text("""
+UNFINISHED_OF = text(f"""
 SELECT id FROM reset_history
-WHERE vm_id = :vm_id AND phase IN ('requested', 'sending', 'sent')
+WHERE vm_id = :vm_id AND {UNFINISHED_SQL}
+""")
+BY_PHASE = text(f"""
+SELECT phase, count(*) AS intents FROM reset_history WHERE {UNFINISHED_SQL} GROUP BY phase
 """)
 
 CREATE_AUTO = text("""
@@ -155,3 +159,8 @@ async def create_auto(
     )
     found = created.scalar_one_or_none()
     return None if found is None else int(found)
+
+
+async def unfinished_by_phase(connection: AsyncConnection) -> Mapping[str, int]:
+    """Count the unfinished intents of each phase that has any."""
+    return {row.phase: row.intents for row in await connection.execute(BY_PHASE)}

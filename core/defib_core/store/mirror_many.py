@@ -2,7 +2,9 @@
 
 An object is ordinary where it stands for its VM alone, takes nothing over, and says nothing of
 pauses or timeouts of its own. What it means is written in mirror.py, which takes all others one by
-one; here the same is said of many. Locks are taken in the same order.
+one; here the same is said of many. States are locked before VMs, as everywhere; but the states of
+new VMs are made last, so that a report which meets that very moment may end in a deadlock.
+PostgreSQL ends one of the two, and it is done again.
 """
 
 from collections import Counter

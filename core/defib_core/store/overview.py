@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.system_config import parse_system_config
-from defib_core.store import controls, lease
+from defib_core.store import controls, intents, lease
 from defib_core.store.controls import GlobalStop
 from defib_core.store.holds import ALERTING
 
@@ -152,10 +152,6 @@ LEFT JOIN proxmox_cluster c ON b.kind IN ('cluster', 'node') AND c.id = part.id
 WHERE b.ended_at IS NULL
 ORDER BY b.started_at, b.id
 """)
-INTENTS = text("""
-SELECT phase, count(*) AS intents FROM reset_history
-WHERE phase IN ('requested', 'sending', 'sent') GROUP BY phase
-""")
 CONFIGS = text("""
 SELECT c.namespace, c.name, c.uid, c.generation, c.spec, c.invalid, c.changed_at,
     count(v.id) AS vms
@@ -167,7 +163,6 @@ GROUP BY c.id ORDER BY c.namespace, c.name
 async def overview(connection: AsyncConnection, namespace: str, now: datetime) -> Overview:
     """Read how Defib is."""
     held = [HoldView(**row._mapping) for row in await connection.execute(HOLDS)]
-    intents = {row.phase: row.intents for row in await connection.execute(INTENTS)}
     return Overview(
         now=now,
         ingest=await _ingest(connection, namespace, now),
@@ -176,7 +171,7 @@ async def overview(connection: AsyncConnection, namespace: str, now: datetime) -
         holds=held,
         brakes=[BrakeView(**row._mapping) for row in await connection.execute(BRAKES)],
         global_stop=await controls.global_stop(connection),
-        intents=intents,
+        intents=await intents.unfinished_by_phase(connection),
     )
 
 

@@ -4,6 +4,8 @@ Identity of a VM is (Proxmox cluster, vmid). Sizes of RAM and disk are MiB, CPU 
 is seconds; all times are `timestamptz`.
 """
 
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -41,9 +43,7 @@ Moment = DateTime(timezone=True)
 NOW = text("defib_now()")
 
 
-def one_of(
-    column: str, words: type[State | Phase | Action | PowerStep | Source]
-) -> CheckConstraint:
+def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     """Hold a text column to the words of an enum."""
     listed = ", ".join(f"'{word.value}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")

@@ -16,9 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from defib_core.domain.roles import Role
-from defib_core.store.tables import NOW, Moment, metadata
-
-ROLES = "role IN ({})".format(", ".join(f"'{role.value}'" for role in Role))
+from defib_core.store.tables import NOW, Moment, metadata, one_of
 
 enrolment_token = Table(
     "enrolment_token",
@@ -102,7 +100,7 @@ personal_token = Table(
     Column("expires_at", Moment, nullable=False),
     Column("revoked_at", Moment),
     CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
-    CheckConstraint(ROLES, name="role_known"),
+    one_of("role", Role),
     comment="Digests of tokens of people and programs, each with a role and an end.",
 )
 
@@ -120,7 +118,7 @@ session = Table(
     Column("expires_at", Moment, nullable=False),
     Column("ended_at", Moment),
     CheckConstraint("octet_length(sha256) = 32", name="is_a_digest"),
-    CheckConstraint(ROLES, name="role_known"),
+    one_of("role", Role),
     CheckConstraint("via IN ('session', 'oidc')", name="via_known"),
     comment="Digests of browsers' session cookies. One begun with a token ends with it.",
 )

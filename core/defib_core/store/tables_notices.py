@@ -15,10 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from defib_core.domain.notices import NoticeKind, Severity
-from defib_core.store.tables import NOW, Moment, metadata
-
-KINDS = "kind IN ({})".format(", ".join(f"'{one.value}'" for one in NoticeKind))
-SEVERITIES = "severity IN ({})".format(", ".join(f"'{one.value}'" for one in Severity))
+from defib_core.store.tables import NOW, Moment, metadata, one_of
 
 notice = Table(
     "notice",
@@ -32,7 +29,7 @@ notice = Table(
     Column("at", Moment, nullable=False),
     Column("created_at", Moment, nullable=False, server_default=NOW),
     Column("settled_at", Moment),
-    CheckConstraint(KINDS, name="kind_known"),
+    one_of("kind", NoticeKind),
     CheckConstraint("(vm_id IS NULL) <> (scope IS NULL)", name="about_something"),
     Index("notice_unsettled_idx", "id", postgresql_where=text("settled_at IS NULL")),
     Index("notice_vm_id_idx", "vm_id"),
@@ -54,7 +51,7 @@ delivery = Table(
     Column("delivered_at", Moment),
     Column("dead_at", Moment),
     Column("error", Text),
-    CheckConstraint(SEVERITIES, name="severity_known"),
+    one_of("severity", Severity),
     CheckConstraint("delivered_at IS NULL OR dead_at IS NULL", name="one_end"),
     CheckConstraint("dead_at IS NULL OR error IS NOT NULL", name="dead_of_something"),
     Index(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from defib_core.store.tables import UNFINISHED_SQL
+
 
 @dataclass(frozen=True, slots=True)
 class Flip:
@@ -42,8 +44,8 @@ SELECT id, from_state, to_state, reason FROM vm_transition
 WHERE id > :above AND id <> ALL (CAST(:but AS bigint[])) ORDER BY id LIMIT :most
 """)
 # Followed until it is finished, and a sent one until the VM has come back, for a day.
-OPEN = text("""
-SELECT id FROM reset_history WHERE phase IN ('requested', 'sending', 'sent')
+OPEN = text(f"""
+SELECT id FROM reset_history WHERE {UNFINISHED_SQL}
 UNION
 SELECT id FROM reset_history
 WHERE sent_at > defib_now() - interval '1 day' AND recovered_at IS NULL

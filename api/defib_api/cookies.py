@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from datetime import datetime
 from ipaddress import ip_address
+from typing import Literal, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
@@ -56,22 +57,13 @@ def keep(request: Request, response: Response, secret: str, ends: datetime) -> N
         _name(request, SESSION),
         secret,
         expires=ends,
-        path="/",
-        secure=_is_secure(request),
-        httponly=True,
-        samesite="strict",
+        **_guard(request, "strict"),
     )
 
 
 def drop(request: Request, response: Response) -> None:
     """Have the browser forget it."""
-    response.delete_cookie(
-        _name(request, SESSION),
-        path="/",
-        secure=_is_secure(request),
-        httponly=True,
-        samesite="strict",
-    )
+    response.delete_cookie(_name(request, SESSION), **_guard(request, "strict"))
 
 
 def keep_attempt(request: Request, response: Response, attempt: Attempt) -> None:
@@ -80,10 +72,7 @@ def keep_attempt(request: Request, response: Response, attempt: Attempt) -> None
         _name(request, ATTEMPT),
         packed(attempt),
         max_age=LIFE_SECONDS,
-        path="/",
-        secure=_is_secure(request),
-        httponly=True,
-        samesite="lax",
+        **_guard(request, "lax"),
     )
 
 
@@ -95,13 +84,26 @@ def attempt_of(request: Request) -> Attempt | None:
 
 def drop_attempt(request: Request, response: Response) -> None:
     """Have the browser forget it: each is good for one answer."""
-    response.delete_cookie(
-        _name(request, ATTEMPT),
-        path="/",
-        secure=_is_secure(request),
-        httponly=True,
-        samesite="lax",
-    )
+    response.delete_cookie(_name(request, ATTEMPT), **_guard(request, "lax"))
+
+
+class _Guard(TypedDict):
+    """What keeps a cookie to itself."""
+
+    path: str
+    secure: bool
+    httponly: bool
+    samesite: Literal["lax", "strict"]
+
+
+def _guard(request: Request, same_site: Literal["lax", "strict"]) -> _Guard:
+    """Say how a cookie is kept from scripts and other sites; it is deleted the same way."""
+    return {
+        "path": "/",
+        "secure": _is_secure(request),
+        "httponly": True,
+        "samesite": same_site,
+    }
 
 
 def _is_ours(request: Request, origin: str) -> bool:

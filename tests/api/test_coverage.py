@@ -1,26 +1,11 @@
 """`/api/coverage`: the API tells what the operator has written down."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from defib_core.store import inventory
 from defib_core.store.engine import make_engine
-from defib_core.store.inventory import Guest
+from support.inventory import guest
 from support.running_api import RunningApi
-
-
-def guest(vmid: int, **changes: Any) -> Guest:  # noqa: ANN401 - any field
-    """A row of Proxmox's list."""
-    given: dict[str, Any] = {
-        "node": "pve1",
-        "name": None,
-        "kind": "qemu",
-        "state": "running",
-        "template": False,
-        "ha_state": None,
-        "may_reset": True,
-    }
-    return Guest(vmid=vmid, **{**given, **changes})
 
 
 async def test_the_api_tells_what_is_not_covered(api: RunningApi) -> None:
@@ -33,7 +18,10 @@ async def test_the_api_tells_what_is_not_covered(api: RunningApi) -> None:
         await inventory.keep(
             connection,
             1,
-            [guest(100, name="web-1", may_reset=False), guest(140, node="pve2", state="stopped")],
+            [
+                guest(100, name="web-1", may_reset=False),
+                guest(140, name=None, node="pve2", state="stopped"),
+            ],
             datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         )
     await engine.dispose()

@@ -6,20 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from defib_dev.bench.page import CHROMIUM, FLAGS
 from page.cast import Cast
 from support.folders import server_folder
 from support.live_stack import LiveStack, running_stack
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 

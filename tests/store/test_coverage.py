@@ -9,22 +9,10 @@ from defib_core.domain.reasons import CancelReason, HoldReason
 from defib_core.store import coverage, inventory
 from defib_core.store.coverage import Coverage
 from defib_core.store.inventory import Guest
+from support.inventory import guest
 from support.stored import MINUTE, Stored
 
 WORDS = {*HoldReason, *ReadyReason, *CancelReason, coverage.DRY_RUN}
-
-
-def guest(vmid: int, **changes: Any) -> Guest:  # noqa: ANN401 - any field
-    given: dict[str, Any] = {
-        "node": "pve1",
-        "name": f"web-{vmid}",
-        "kind": "qemu",
-        "state": "running",
-        "template": False,
-        "ha_state": None,
-        "may_reset": True,
-    }
-    return Guest(vmid=vmid, **{**given, **changes})
 
 
 async def listed(stored: Stored, *guests: Guest) -> None:

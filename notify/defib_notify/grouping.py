@@ -1,11 +1,12 @@
 """Which notices become one message, and when it is time. Pure: `now` is an argument.
 
-A group is what most likely has one cause: the VMs of one node, or what a brake is about.
+A group is what most likely has one cause: the VMs of one node, or what a brake is about. A notice
+may be about many VMs of it already.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from defib_notify.quiet import quiet_until
 MANY_GROUPS = 5
 """More than so many at once have one cause that no group shows: they become one message."""
 EVERYTHING = "several nodes"
+"""As the database calls VMs of many nodes that changed at once."""
 TOO_OLD = timedelta(hours=6)
 """What is older is no news: nobody is told of last week by a worker that begins today."""
 
@@ -27,6 +29,8 @@ class Grouped:
 
     deliveries: Sequence[NewDelivery]
     settled: frozenset[int]
+    left: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    """The VMs that are left of notices about groups, where there is nothing to tell of some."""
 
 
 def group(
@@ -36,11 +40,11 @@ def group(
     now: datetime,
 ) -> Grouped:
     """Make messages of what is due; the rest waits for a later turn."""
-    passing = _passing(notices) | {one.id for one in notices if now - one.created_at > TOO_OLD}
+    current, left = _current(notices)
+    news = [one for one in current if now - one.created_at <= TOO_OLD]
     by_group: dict[str, list[Notice]] = defaultdict(list)
-    for one in notices:
-        if one.id not in passing:
-            by_group[group_of(one)].append(one)
+    for one in news:
+        by_group[group_of(one)].append(one)
     due = {
         key: members
         for key, members in by_group.items()
@@ -54,8 +58,12 @@ def group(
         for destination in config.destinations
         if (made := _message(destination, key, members, now)) is not None
     ]
-    told = {one.id for members in due.values() for one in members}
-    return Grouped(deliveries, frozenset(told | passing))
+    waiting = {one.id for one in news} - {one.id for members in due.values() for one in members}
+    return Grouped(
+        deliveries,
+        frozenset(one.id for one in notices if one.id not in waiting),
+        {notice_id: vm_ids for notice_id, vm_ids in left.items() if notice_id in waiting},
+    )
 
 
 def group_of(notice: Notice) -> str:
@@ -65,20 +73,39 @@ def group_of(notice: Notice) -> str:
     return f"node {notice.cluster}/{notice.node or 'unknown'}"
 
 
-def _passing(notices: Iterable[Notice]) -> frozenset[int]:
-    """A VM that was down and is back before anybody was told is nothing to tell."""
-    downs: dict[int, Notice] = {}
-    passing: set[int] = set()
+def _current(notices: Sequence[Notice]) -> tuple[Sequence[Notice], Mapping[int, Sequence[int]]]:
+    """Leave out what is over; return what is left, and the VMs left of groups that shrank."""
+    over = _passing(notices)
+    left = {
+        one.id: tuple(vm_id for vm_id in one.vm_ids if vm_id not in over[one.id])
+        for one in notices
+        if one.id in over
+    }
+    current = [
+        replace(one, vm_ids=left[one.id]) if one.id in left else one
+        for one in notices
+        if left.get(one.id) != ()
+    ]
+    return current, {notice_id: vm_ids for notice_id, vm_ids in left.items() if vm_ids}
+
+
+def _passing(notices: Iterable[Notice]) -> Mapping[int, set[int]]:
+    """A VM that was down and is back before anybody was told is nothing to tell.
+
+    By notice the VMs that it need not tell of.
+    """
+    downs: dict[int, int] = {}
+    passing: dict[int, set[int]] = defaultdict(set)
     for one in notices:
-        if one.vm_id is None:
-            continue
-        if one.kind is NoticeKind.VM_DOWN:
-            downs[one.vm_id] = one
-        elif one.kind is NoticeKind.VM_RECOVERED and one.vm_id in downs:
-            passing |= {downs.pop(one.vm_id).id, one.id}
-        else:
-            downs.pop(one.vm_id, None)
-    return frozenset(passing)
+        for vm_id in one.vm_ids:
+            if one.kind is NoticeKind.VM_DOWN:
+                downs[vm_id] = one.id
+            elif one.kind is NoticeKind.VM_RECOVERED and vm_id in downs:
+                passing[downs.pop(vm_id)].add(vm_id)
+                passing[one.id].add(vm_id)
+            else:
+                downs.pop(vm_id, None)
+    return passing
 
 
 def _is_due(
@@ -123,6 +150,9 @@ def _plain(one: Notice) -> dict[str, Any]:
             "vmid": str(one.vmid),
             "node": one.node,
         },
+        "vms": None
+        if one.vm_id is not None or not one.vm_ids
+        else {"count": len(one.vm_ids), "first": list(one.names)},
         "scope": one.scope,
         "detail": one.detail,
     }

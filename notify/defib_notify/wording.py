@@ -22,10 +22,12 @@ PHRASES = {
 
 def subject_of(delivery: Delivery) -> str:
     """Say in one line what it is about."""
-    tally = Counter(NoticeKind(one["kind"]) for one in delivery.notices)
+    tally: Counter[NoticeKind] = Counter()
+    for one in delivery.notices:
+        tally[NoticeKind(one["kind"])] += _count(one)
     told = [
-        f"{tally[kind]} {many}" if tally[kind] > 1 else f"{_who(delivery.notices, kind)} {one}"
-        for kind, (one, many) in PHRASES.items()
+        f"{tally[kind]} {many}" if tally[kind] > 1 else f"{_who(delivery.notices, kind)} {single}"
+        for kind, (single, many) in PHRASES.items()
         if kind in tally
     ]
     return f"[Defib] {'; '.join(told)} ({delivery.group_key})"
@@ -55,12 +57,31 @@ def body_of(delivery: Delivery) -> dict[str, Any]:
     }
 
 
+def _count(one: Mapping[str, Any]) -> int:
+    # What was queued by a version that knew of no groups does not have the field.
+    vms = one.get("vms")
+    return 1 if vms is None else int(vms["count"])
+
+
 def _who(notices: Sequence[Mapping[str, Any]], kind: NoticeKind) -> str:
     found = next(one for one in notices if one["kind"] == kind.value)
-    return str(found["vm"]["hostname"] if found["vm"] else found["scope"])
+    if found["vm"]:
+        return str(found["vm"]["hostname"])
+    first = (found.get("vms") or {}).get("first")
+    return str(first[0] if first else found["scope"])
 
 
 def _line(one: Mapping[str, Any]) -> str:
     vm = one["vm"]
-    who = one["scope"] if vm is None else f"{vm['hostname']} ({vm['cluster']}/{vm['vmid']})"
+    who = _whole(one) if vm is None else f"{vm['hostname']} ({vm['cluster']}/{vm['vmid']})"
     return f"{one['at']}  {one['kind']}  {who}: {one['detail']}"
+
+
+def _whole(one: Mapping[str, Any]) -> str:
+    """Say what a notice is about that is about no VM by itself."""
+    vms = one.get("vms")
+    if vms is None:
+        return str(one["scope"])
+    more = ["..."] if vms["count"] > len(vms["first"]) else []
+    number = f"{vms['count']} VMs" if vms["count"] > 1 else "1 VM"
+    return f"{number} of {one['scope']} ({', '.join([*vms['first'], *more])})"

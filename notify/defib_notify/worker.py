@@ -64,6 +64,7 @@ class Worker:
             grouped = group(found, self._config, told, now)
             for new in grouped.deliveries:
                 await notices.add(connection, new, now)
+            await notices.shrink(connection, grouped.left)
             await notices.settle(connection, grouped.settled, now)
         return len(grouped.deliveries)
 

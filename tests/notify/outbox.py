@@ -2,6 +2,7 @@
 
 # ruff: noqa: ANN401 - rows and changed fields are of any type
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,7 +54,9 @@ def a_notice(notice_id: int = 1, kind: NoticeKind = NoticeKind.VM_DOWN, **change
         "at": NOW - timedelta(minutes=1),
         "created_at": NOW - timedelta(minutes=1),
     }
-    return Notice(id=notice_id, kind=kind, **{**about, **changes})
+    about |= changes
+    alone = () if about["vm_id"] is None else (about["vm_id"],)
+    return Notice(id=notice_id, kind=kind, **{"vm_ids": alone, **about})
 
 
 def a_delivery(**changes: Any) -> Delivery:
@@ -135,6 +138,21 @@ class Outbox:
     async def down(self, vm_id: int) -> None:
         """Let a VM become down."""
         await self.change(vm_id, "healthy", "down", "HeartbeatMissing")
+
+    async def all_down(self, vm_ids: Sequence[int]) -> None:
+        """Let VMs become down in one statement, as a sweep does."""
+        await self.sql(
+            "WITH changed AS ("
+            " UPDATE vm_state SET state = 'down' WHERE vm_id = ANY (:vms) RETURNING vm_id)"
+            " INSERT INTO vm_transition (vm_id, at, from_state, to_state, reason)"
+            " SELECT vm_id, defib_now(), 'healthy', 'down', 'HeartbeatMissing' FROM changed",
+            vms=list(vm_ids),
+        )
+
+    async def back(self, vm_id: int) -> None:
+        """Let a VM report again."""
+        await self.sql("UPDATE vm_state SET state = 'healthy' WHERE vm_id = :vm", vm=vm_id)
+        await self.change(vm_id, "down", "healthy", "HeartbeatFresh")
 
     async def hold(self, vm_id: int, reason: str, minutes: int) -> None:
         """Let a VM be held since some minutes."""

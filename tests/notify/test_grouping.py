@@ -1,5 +1,6 @@
 """What becomes one message, and when; and what nobody is told."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,6 +59,26 @@ def test_a_vm_that_came_back_from_reset_failed_is_told_of_all() -> None:
     back = a_notice(3, NoticeKind.VM_RECOVERED, vm_id=1)
     (made,) = group([a_notice(1), failed, back], config_of(webhook()), {}, NOW).deliveries
     assert [one["kind"] for one in made.notices] == ["VmDown", "ResetFailed", "VmRecovered"]
+
+
+def test_of_a_group_those_that_are_back_are_left_out_and_stay_so() -> None:
+    config = config_of(webhook(), groupWaitSeconds=3600)
+    down = a_notice(1, vm_id=None, scope="node default/pve1", vm_ids=(11, 12, 13))
+    back = a_notice(2, NoticeKind.VM_RECOVERED, vm_id=12)
+    made = group([down, back], config, {}, NOW)
+    assert (made.settled, made.left) == ({2}, {1: (11, 13)})
+    rest = replace(down, vm_ids=(11, 13))
+    both = a_notice(3, NoticeKind.VM_RECOVERED, vm_id=None, scope="x", vm_ids=(11, 13))
+    made = group([rest, both], config, {}, NOW)
+    assert (made.settled, made.left, made.deliveries) == ({1, 3}, {}, [])
+
+
+def test_a_group_whose_last_vm_is_told_of_is_named_by_it() -> None:
+    down = a_notice(1, vm_id=None, scope="node default/pve1", vm_ids=(11,), names=("web-11",))
+    (made,) = group([down], config_of(webhook()), {}, NOW).deliveries
+    said = subject_of(a_delivery(notices=made.notices))
+    assert said == "[Defib] web-11 is down (node default/pve1)"
+    assert "1 VM of node default/pve1 (web-11): " in text_of(a_delivery(notices=made.notices))
 
 
 def test_each_destination_is_told_what_it_wants() -> None:

@@ -9,10 +9,12 @@ import httpx
 import pytest
 
 from defib_core.store import notices
+from defib_core.store.notices import NAMED, ONE_BY_ONE
 from defib_notify.configuration import DeadMansSwitch
 from defib_notify.dead_mans_switch import Switch
 from defib_notify.metrics import Metrics
 from defib_notify.undelivered import Undelivered
+from defib_notify.wording import subject_of, text_of
 from notify.outbox import Outbox, config_of, webhook
 
 
@@ -182,6 +184,83 @@ async def test_a_crowd_on_one_node_is_one_message(outbox: Outbox) -> None:
     await outbox.turn(config_of(webhook()), sent)
     (delivery,) = sent.deliveries
     assert len(delivery.notices) == 40
+
+
+# many at once
+
+MANY = ONE_BY_ONE + 5
+
+
+async def a_crowd(outbox: Outbox) -> list[int]:
+    return [await outbox.vm(f"web-{number}", 101 + number) for number in range(MANY)]
+
+
+async def test_many_that_go_down_at_once_are_told_by_their_number_and_some_names(
+    outbox: Outbox,
+) -> None:
+    sent = Sent()
+    await outbox.all_down(await a_crowd(outbox))
+    await outbox.turn(config_of(webhook()), sent)
+    (delivery,) = sent.deliveries
+    (told,) = delivery.notices
+    assert (told["vm"], told["scope"]) == (None, "node default/pve1")
+    assert told["vms"] == {"count": MANY, "first": [f"web-{number}" for number in range(NAMED)]}
+    assert subject_of(delivery) == f"[Defib] {MANY} VMs are down (node default/pve1)"
+    assert f"{MANY} VMs of node default/pve1 (web-0, web-1, " in text_of(delivery)
+
+
+async def test_a_group_and_a_single_vm_of_its_node_are_one_message(outbox: Outbox) -> None:
+    sent = Sent()
+    *many, late = await a_crowd(outbox)
+    await outbox.all_down(many)
+    await outbox.down(late)
+    await outbox.turn(config_of(webhook()), sent)
+    (delivery,) = sent.deliveries
+    assert subject_of(delivery) == f"[Defib] {MANY} VMs are down (node default/pve1)"
+
+
+async def test_those_of_a_group_that_are_back_before_it_is_told_are_left_out(
+    outbox: Outbox,
+) -> None:
+    sent, patient = Sent(), config_of(webhook(), groupWaitSeconds=3600)
+    first, second, *others = await a_crowd(outbox)
+    await outbox.all_down([first, second, *others])
+    for vm_id in (first, second):
+        await outbox.back(vm_id)
+        assert await outbox.turn(patient, sent) == 0
+    await outbox.turn(config_of(webhook()), sent)
+    (delivery,) = sent.deliveries
+    (told,) = delivery.notices
+    assert told["vms"]["count"] == len(others)
+    assert told["vms"]["first"][0] == "web-2"
+
+
+async def test_a_group_that_is_back_as_a_whole_is_not_told(outbox: Outbox) -> None:
+    sent, vm_ids = Sent(), await a_crowd(outbox)
+    await outbox.all_down(vm_ids)
+    for vm_id in vm_ids:
+        await outbox.back(vm_id)
+    assert await outbox.turn(config_of(webhook()), sent) == 0
+    assert await outbox.sql("SELECT id FROM notice WHERE settled_at IS NULL") == []
+
+
+async def test_many_holds_are_told_as_a_group_once_and_each_later_one(outbox: Outbox) -> None:
+    sent, config = Sent(), config_of(webhook(), holdGraceSeconds=600)
+    vm_ids = await a_crowd(outbox)
+    for vm_id in vm_ids:
+        await outbox.hold(vm_id, "ProxmoxUnreachable", 11)
+    for _ in range(2):
+        await outbox.turn(config, sent)
+    (delivery,) = sent.deliveries
+    assert delivery.notices[0]["vms"]["count"] == MANY
+    assert delivery.notices[0]["detail"] == "ProxmoxUnreachable: because"
+
+    await outbox.sql("UPDATE hold SET ended_at = defib_now() WHERE vm_id = :vm", vm=vm_ids[0])
+    await outbox.hold(vm_ids[0], "VMLocked", 11)
+    for _ in range(2):
+        await outbox.turn(config, sent)
+    assert [one["detail"] for one in sent.deliveries[-1].notices] == ["VMLocked: because"]
+    assert len(sent.deliveries) == 2
 
 
 # the dead man's switch

@@ -1,7 +1,8 @@
 """What people may want to know, noted once, and the deliveries of it.
 
 Changes of state note themselves, by a trigger in their own transaction. Holds and brakes that last
-are noted here: as often as this is called, each once.
+are noted here: as often as this is called, each once. More than ONE_BY_ONE alike, of one statement,
+are noted as a group for each node, or as one where those are as many; see the function `note_vms`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +22,10 @@ CLAIMED_FOR = timedelta(minutes=2)
 """Longer than any attempt takes; then another may try."""
 TURN_LOCK = 0x6465666E  # "defn"
 MOST = 5_000
+ONE_BY_ONE = 25
+"""So many alike have a notice each; and so many groups are made of more."""
+NAMED = 5
+"""Of a group's VMs."""
 
 ALIVE = (HoldReason.GUEST_AGENT_ALIVE, HoldReason.IO_ACTIVE)
 UNTOLD = (
@@ -41,7 +46,10 @@ UNTOLD = (
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that happened. `vm_id` None: it is about `scope`, a group of VMs."""
+    """One thing that happened. `vm_id` None: it is about `scope`, a group of VMs.
+
+    `vm_ids` are the VMs it happened to, one by one; there are none where a brake says it of all.
+    """
 
     id: int
     kind: NoticeKind
@@ -54,6 +62,9 @@ class Notice:
     detail: str
     at: datetime
     created_at: datetime
+    vm_ids: Sequence[int] = ()
+    names: Sequence[str] = ()
+    """Of some of a group's VMs, to begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +104,37 @@ class DeliveryCounts:
     dead: int
 
 
-NOTE_HELD = text("""
-INSERT INTO notice (key, kind, vm_id, detail, at)
-SELECT 'hold/' || h.id, 'VmHeld', h.vm_id, h.reason || ': ' || h.message, h.started_at
-FROM hold h
-WHERE h.ended_at IS NULL AND h.started_at < :now - :grace
-  AND h.reason <> ALL (CAST(:untold AS text[]))
-ON CONFLICT (key) DO NOTHING
-""")
-NOTE_ALIVE = text("""
-INSERT INTO notice (key, kind, vm_id, detail, at)
-SELECT 'alive/' || h.id, 'GuestAlive', h.vm_id, h.reason || ': ' || h.message, h.started_at
-FROM hold h
-WHERE h.ended_at IS NULL AND h.started_at < :now - interval '1 hour'
-  AND h.reason = ANY (CAST(:alive AS text[]))
-ON CONFLICT (key) DO NOTHING
-""")
+# What was noted of a hold, by itself or in a group, is not noted again.
+NOTE_HOLDS = """
+WITH due AS (
+    SELECT h.id, h.vm_id, h.reason || ': ' || h.message AS detail, h.started_at FROM hold h
+    WHERE h.ended_at IS NULL AND {which}
+      AND NOT EXISTS (SELECT FROM notice n WHERE n.key = '{prefix}' || h.id)
+),
+new AS (
+    SELECT due.* FROM due WHERE NOT EXISTS (
+        SELECT FROM (SELECT unnest(n.stands_for) AS id FROM notice n
+                     WHERE n.kind = '{kind}' AND n.stands_for IS NOT NULL) AS told
+        WHERE told.id = due.id)
+)
+SELECT note_vms('{kind}', '{prefix}', array_agg(id ORDER BY id), array_agg(vm_id ORDER BY id),
+                array_agg(detail ORDER BY id), array_agg(started_at ORDER BY id))
+FROM new HAVING count(*) > 0
+"""
+NOTE_HELD = text(
+    NOTE_HOLDS.format(
+        kind=NoticeKind.VM_HELD.value,
+        prefix="hold/",
+        which="h.started_at < :now - :grace AND h.reason <> ALL (CAST(:untold AS text[]))",
+    )
+)
+NOTE_ALIVE = text(
+    NOTE_HOLDS.format(
+        kind=NoticeKind.GUEST_ALIVE.value,
+        prefix="alive/",
+        which="h.started_at < :now - interval '1 hour' AND h.reason = ANY (CAST(:alive AS text[]))",
+    )
+)
 # `key` names a group by ids; people are told names.
 SCOPE = """
 CASE b.kind
@@ -141,14 +167,23 @@ FROM ({BRAKES} WHERE b.ended_at > :now - interval '1 day') AS n
 WHERE EXISTS (SELECT FROM notice told WHERE told.key = 'brake/' || n.id)
 ON CONFLICT (key) DO NOTHING
 """)
+# Named are VMs of which it is still true.
 UNSETTLED = text("""
 SELECT n.id, n.kind, n.vm_id, v.vmid, v.hostname, c.name AS cluster, v.node, n.scope, n.detail,
-    n.at, n.created_at
+    n.at, n.created_at,
+    coalesce(n.vm_ids, CASE WHEN n.vm_id IS NULL THEN '{}' ELSE ARRAY[n.vm_id] END) AS vm_ids,
+    coalesce((
+        SELECT array_agg(o.hostname) FROM (
+            SELECT o.hostname FROM unnest(n.vm_ids) AS i(id)
+            JOIN vm o ON o.id = i.id JOIN vm_state s ON s.vm_id = o.id
+            WHERE (s.state IN ('down', 'reset_failed')) = (n.kind <> 'VmRecovered')
+            ORDER BY o.id LIMIT :named) AS o), '{}') AS names
 FROM notice n
 LEFT JOIN vm v ON v.id = n.vm_id LEFT JOIN proxmox_cluster c ON c.id = v.cluster_id
 WHERE n.settled_at IS NULL
 ORDER BY n.id LIMIT :most
 """)
+SHRINK = text("UPDATE notice SET vm_ids = CAST(:vm_ids AS bigint[]) WHERE id = :id")
 SETTLE = text("UPDATE notice SET settled_at = :now WHERE id = ANY (CAST(:ids AS bigint[]))")
 LAST_TOLD = text("""
 SELECT group_key, max(created_at) AS at FROM delivery
@@ -230,7 +265,7 @@ async def note_what_lasts(connection: AsyncConnection, now: datetime, grace: tim
 
 async def unsettled(connection: AsyncConnection) -> Sequence[Notice]:
     """Read what nobody has been told yet, oldest first."""
-    rows = await connection.execute(UNSETTLED, {"most": MOST})
+    rows = await connection.execute(UNSETTLED, {"most": MOST, "named": NAMED})
     return [Notice(**{**row._mapping, "kind": NoticeKind(row.kind)}) for row in rows]
 
 
@@ -240,6 +275,12 @@ async def last_told(
     """Say when each group was last told of, within a span."""
     rows = await connection.execute(LAST_TOLD, {"since": now - span})
     return {row.group_key: row.at for row in rows}
+
+
+async def shrink(connection: AsyncConnection, left: Mapping[int, Sequence[int]]) -> None:
+    """Leave of these groups only so many VMs: of the others there is nothing to tell any more."""
+    for notice_id, vm_ids in left.items():
+        await connection.execute(SHRINK, {"id": notice_id, "vm_ids": list(vm_ids)})
 
 
 async def settle(connection: AsyncConnection, ids: Collection[int], now: datetime) -> None:

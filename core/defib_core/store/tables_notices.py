@@ -12,7 +12,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from defib_core.domain.notices import NoticeKind, Severity
 from defib_core.store.tables import NOW, Moment, metadata, one_of
@@ -29,10 +29,14 @@ notice = Table(
     Column("at", Moment, nullable=False),
     Column("created_at", Moment, nullable=False, server_default=NOW),
     Column("settled_at", Moment),
+    Column("vm_ids", ARRAY(BigInteger)),
+    Column("stands_for", ARRAY(BigInteger)),
     one_of("kind", NoticeKind),
     CheckConstraint("(vm_id IS NULL) <> (scope IS NULL)", name="about_something"),
+    CheckConstraint("(vm_ids IS NULL) = (stands_for IS NULL)", name="group_is_whole"),
     Index("notice_unsettled_idx", "id", postgresql_where=text("settled_at IS NULL")),
     Index("notice_vm_id_idx", "vm_id"),
+    Index("notice_group_idx", "kind", postgresql_where=text("stands_for IS NOT NULL")),
     comment="What people may want to know, once each. Settled: in deliveries, or told to nobody.",
 )
 

@@ -87,8 +87,9 @@ def _two_machines(facts: Facts) -> list[str]:
         return []
     warning = (
         f"two machines seem to report as this VM since {at(facts.clone_since)}: their boot ids"
-        " alternate. While one of them reports, the VM looks alive although the other may be dead;"
-        " stop the agent in the copy, and enrol it by itself"
+        " alternate. While one of them reports, the VM looks alive although the other may be dead,"
+        " and no report proves that a reset helped; stop the agent in the copy, and enrol it by"
+        " itself"
     )
     return [warning]
 

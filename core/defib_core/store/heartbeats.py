@@ -3,9 +3,11 @@
 It updates the narrow state rows, writes the metric rows, and, for the few VMs whose state flips,
 the transition, the end of a hold and the proof of a recovery. That proof is the first heartbeat
 after the reset, or, where that was still on its way from before it, the first of the new boot; a
-resume boots nothing. A boot id that comes back after another, twice within minutes, is no reboot:
-two machines report as this VM (see clones.py). What was under way for longer than a report
-interval does not come here but to late.py. Nothing else may be added here without measuring.
+resume boots nothing. A boot that was seen before the reset proves nothing, nor does a report of
+another machine, by its SMBIOS UUID, nor any report while two machines seem to send them. A boot id
+that comes back after another, twice within minutes, is no reboot: two machines report as this VM
+(see clones.py). What was under way for longer than a report interval does not come here but to
+late.py. Nothing else may be added here without measuring.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from psycopg.errors import CheckViolation
 from psycopg.rows import TupleRow
 
 from defib_core.store.arrays import array
-from defib_core.store.clones import SUSPECTED_FOR_SQL
+from defib_core.store.clones import IS_ANOTHER_MACHINE, SUSPECTED_FOR_SQL
 
 MAX_BATCH = 1000
 VM_ID = attrgetter("vm_id")
@@ -73,7 +75,8 @@ u AS (
     FROM old
     WHERE s.vm_id = old.vm_id AND old.moves
     RETURNING s.vm_id, old.state AS from_state, s.state AS to_state, old.reset_pending,
-              old.boot_id_before, old.boot_id, old.now, old.at,
+              old.boot_id_before, old.boot_id, old.boot_returns, old.now, old.at,
+              s.clone_since IS NOT NULL AS of_two_machines,
               coalesce(s.clone_since = old.now, false) AS clone_begins
 ),
 metric AS (
@@ -109,7 +112,10 @@ recovered AS (
       AND r.sent_at IS NOT NULL AND r.phase <> 'failed'
       AND (u.at = u.now OR r.sent_at < u.at)
       AND (r.action = 'Resume' OR u.boot_id IS NULL OR r.boot_id_before IS NULL
-           OR u.boot_id <> r.boot_id_before)
+           OR u.boot_id <> r.boot_id_before AND NOT u.boot_returns
+              AND u.boot_id IS DISTINCT FROM u.boot_id_before)
+      AND NOT u.of_two_machines
+      AND NOT EXISTS (SELECT FROM vm v WHERE v.id = u.vm_id AND {IS_ANOTHER_MACHINE})
       AND r.id = (SELECT max(l.id) FROM reset_history l
                   WHERE l.vm_id = u.vm_id AND l.sent_at IS NOT NULL)
 )

@@ -27,6 +27,7 @@ from defib_core.store.engine import hot_connection
 from defib_core.store.execution import Claim
 from defib_core.store.heartbeats import Heartbeat
 from defib_core.store.intents import AlreadyAsked, AlreadyUnfinished, ManualRequest, Requested
+from defib_core.store.mirror_many import mirror_ordinary
 from defib_core.store.registry import ReportedIdentity
 from defib_core.store.sweep import FleetClock
 from support.stored import A_HEARTBEAT, LONG_AGO, MINUTE, Stored, config_key, vm_object
@@ -82,6 +83,11 @@ async def mirror_a_vm(connection: AsyncConnection, fleet: Fleet) -> None:
     await mirror.mirror_vm(connection, given, fleet.now)
 
 
+async def mirror_many_vms(connection: AsyncConnection, fleet: Fleet) -> None:
+    given = [vm_object(vmid, generation=2) for vmid in (101, 100, 200)]
+    assert len((await mirror_ordinary(connection, given, fleet.now)).put) == len(given)
+
+
 async def mirror_a_config(connection: AsyncConnection, fleet: Fleet) -> None:
     spec = SystemConfigSpec(stale_timeout_ms=120_000)
     await mirror.mirror_config(connection, config_key(), spec, fleet.now)
@@ -113,6 +119,7 @@ async def take_an_object_out(connection: AsyncConnection, fleet: Fleet) -> None:
 
 WORK: Sequence[Work] = (
     mirror_a_vm,
+    mirror_many_vms,
     mirror_a_config,
     place_vms,
     fail_a_reset,
@@ -175,6 +182,31 @@ async def test_a_report_that_meets_its_new_object_is_in_no_deadlock(engine: Asyn
             await batch.commit()
         await reporting.result()
         await taking.result()
+
+
+async def test_reports_that_meet_many_new_objects_are_in_no_deadlock(engine: AsyncEngine) -> None:
+    async with committed(engine) as stored:
+        await stored.vm(300)
+        cluster_id, now = await stored.cluster_id(), stored.now
+    said = ReportedIdentity(cluster_id, 200, "web", None, None, None)
+    given = [vm_object(200), vm_object(300, generation=2)]
+    async with engine.connect() as watch, engine.connect() as other:
+        async with engine.begin() as blocker:
+            # One of the objects is of a VM that somebody has locked: they wait in the middle.
+            await blocker.execute(text("SELECT FROM vm WHERE vmid = 300 FOR UPDATE"))
+            taking = await begin(engine, lambda c: mirror_ordinary(c, given, now), watch)
+            reporting = await begin(engine, lambda c: registry.find_or_create(c, said), watch)
+            find = text("SELECT id FROM vm WHERE vmid = 200")
+            vm_id = (await other.execute(find)).scalar_one_or_none()
+            if vm_id is not None:
+                await lock_state(other, vm_id)
+        if vm_id is not None:
+            await eventually_async(lambda: waits(watch), what="the objects are being taken in")
+            # Another machine reports as this VM: its state is locked before the VM.
+            await other.execute(text("UPDATE vm SET reported_hostname = 'copy' WHERE vmid = 200"))
+            await other.commit()
+        await reporting.result()
+        assert (await taking.result()).put == {"uid-200", "uid-300"}
 
 
 async def waits(watch: AsyncConnection) -> bool:

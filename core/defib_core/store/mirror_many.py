@@ -2,9 +2,8 @@
 
 An object is ordinary where it stands for its VM alone, takes nothing over, and says nothing of
 pauses or timeouts of its own. What it means is written in mirror.py, which takes all others one by
-one; here the same is said of many. States are locked before VMs, as everywhere; but the states of
-new VMs are made last, so that a report which meets that very moment may end in a deadlock.
-PostgreSQL ends one of the two, and it is done again.
+one; here the same is said of many. States are locked before VMs, as everywhere: a new VM and its
+state are made first, in the order in which they are locked, and then they are like any other.
 """
 
 from collections import Counter
@@ -49,6 +48,19 @@ WHERE v.uid = g.uid AND v.rejected IS NULL AND v.tombstoned_at IS NULL
        g.proxmox_name, g.cpu_threshold, g.ram_threshold, g.enabled,
        g.steps, g.max_attempts, g.labels)
 """
+# Neither waits for a lock while it holds one of a VM that others know; see mirror.py.
+ENSURE_VMS = f"""
+WITH {GIVEN}
+INSERT INTO vm (cluster_id, vmid, hostname, registered_by, config_id)
+SELECT g.cluster_id, g.vmid, g.name, 'manifest', g.config_id FROM given g
+ORDER BY g.cluster_id, g.vmid
+ON CONFLICT (cluster_id, vmid) DO NOTHING
+RETURNING id
+"""
+ENSURE_STATES = f"""
+WITH {GIVEN}
+{ENSURE.format(which=f"e.vm_id IN (SELECT v.id FROM given g JOIN vm v ON {AT_PLACE})")}
+"""
 LOCK_STATES = f"""
 WITH {GIVEN}
 SELECT s.vm_id FROM given g JOIN vm v ON {AT_PLACE} JOIN vm_state s ON s.vm_id = v.id
@@ -60,8 +72,8 @@ SELECT v.id FROM given g JOIN vm v ON {AT_PLACE} ORDER BY v.id FOR UPDATE OF v
 """
 ORDINARY = f"""
 WITH {GIVEN}
-SELECT g.uid FROM given g LEFT JOIN vm v ON {AT_PLACE}
-WHERE (v.id IS NULL
+SELECT g.uid FROM given g JOIN vm v ON {AT_PLACE}
+WHERE (v.id = ANY (CAST(:new AS bigint[]))
        OR (v.uid IS NULL OR v.uid = g.uid) AND v.paused_reason IS NULL
           AND NOT EXISTS (SELECT FROM maintenance WHERE closed_at IS NULL))
   AND NOT EXISTS (SELECT FROM vm o WHERE o.namespace = g.namespace AND o.name = g.name
@@ -86,11 +98,10 @@ def _of_many(sql: str) -> TextClause:
     return text(sql).bindparams(bindparam("given", type_=JSONB))
 
 
-SAME_ONES, LOCK_STATES_OF, LOCK_VMS_OF, ORDINARY_ONES, UPSERT_ALL = map(
-    _of_many, (SAME, LOCK_STATES, LOCK_VMS, ORDINARY, UPSERT)
-)
+SAME_ONES, ORDINARY_ONES, UPSERT_ALL = map(_of_many, (SAME, ORDINARY, UPSERT))
+ENSURE_VMS_OF, ENSURE_STATES_OF = map(_of_many, (ENSURE_VMS, ENSURE_STATES))
+LOCK_STATES_OF, LOCK_VMS_OF = map(_of_many, (LOCK_STATES, LOCK_VMS))
 AMONG = "= ANY (CAST(:vm_ids AS bigint[]))"
-ENSURE_STATES = text(ENSURE.format(which=f"e.vm_id {AMONG}"))
 REFRESH_VMS = text(REFRESH.format(which=f"s.vm_id {AMONG}"))
 RESTART_CLOCKS = text(f"""
 UPDATE vm_state s SET clock_floor = :now FROM vm v
@@ -164,15 +175,17 @@ def _row(one: VmObject, place: Place) -> dict[str, Any]:
 async def _put(
     connection: AsyncConnection, rows: Sequence[Mapping[str, Any]], now: datetime
 ) -> frozenset[str]:
-    for lock in (LOCK_STATES_OF, LOCK_VMS_OF):
-        await connection.execute(lock, {"given": rows})
-    ordinary = await _uids(connection, ORDINARY_ONES, rows)
+    given = {"given": rows, "now": now}
+    new = [int(row.id) for row in await connection.execute(ENSURE_VMS_OF, given)]
+    for statement in (ENSURE_STATES_OF, LOCK_STATES_OF, LOCK_VMS_OF):
+        await connection.execute(statement, given)
+    ordinary = await _uids(connection, ORDINARY_ONES, rows, new=new)
     taken = [row for row in rows if row["uid"] in ordinary]
     if not taken:
         return frozenset()
     written = await connection.execute(UPSERT_ALL, {"given": taken, "now": now})
     bound = {"vm_ids": sorted(int(row.id) for row in written), "now": now}
-    for statement in (ENSURE_STATES, REFRESH_VMS, RESTART_CLOCKS, QUEUE_STATUSES):
+    for statement in (REFRESH_VMS, RESTART_CLOCKS, QUEUE_STATUSES):
         await connection.execute(statement, bound)
     return ordinary
 
@@ -181,7 +194,9 @@ async def _uids(
     connection: AsyncConnection,
     statement: TextClause,
     rows: Sequence[Mapping[str, Any]],
+    **bound: object,
 ) -> frozenset[str]:
     if not rows:
         return frozenset()
-    return frozenset(row.uid for row in await connection.execute(statement, {"given": rows}))
+    found = await connection.execute(statement, {"given": rows, **bound})
+    return frozenset(row.uid for row in found)

@@ -1,7 +1,7 @@
 """The brakes of one sweep: which are in force, which have just let go, and the record of both."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -38,22 +38,22 @@ class BrakeView:
     in_force: Mapping[Pair, Sequence[Verdict]]
     cooling_until: Mapping[Pair, datetime]
     open: Sequence[OpenBrake]
+    _known: dict[tuple[int, tuple[Scope, ...]], tuple[Brake, ...]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
-    def on(self, fleet: int, scopes: Iterable[Scope]) -> tuple[Brake, ...]:
-        """Say which brakes hold a VM of the given fleet and groups."""
-        return brakes_on(fleet, scopes, self.in_force, self.cooling_until)
+    def on(self, fleet: int, scopes: tuple[Scope, ...]) -> tuple[Brake, ...]:
+        """Say which brakes hold a VM of the given fleet and groups; once for all VMs of these."""
+        group = (fleet, scopes)
+        found = self._known.get(group)
+        if found is None:
+            found = brakes_on(fleet, scopes, self.in_force, self.cooling_until)
+            self._known[group] = found
+        return found
 
     def unbraked_suspects(self) -> Sequence[Suspect]:
         """Those who may be down soon, and would be looked at then."""
-        free: dict[tuple[int, tuple[Scope, ...]], bool] = {}
-        found = []
-        for one in self.counted.suspects:
-            group = (one.fleet, one.scopes)
-            if group not in free:
-                free[group] = not self.on(*group)
-            if free[group]:
-                found.append(one)
-        return found
+        return [one for one in self.counted.suspects if not self.on(one.fleet, one.scopes)]
 
 
 async def view_brakes(

@@ -169,6 +169,8 @@ def _maintenance(one: Candidate, scene: Scene) -> str | None:
 
 def _relay(one: Candidate, scene: Scene) -> RelayClock | None:
     """The relay its last report came through; None where it came without."""
+    if one.relay_id is None:
+        return None
     known = scene.clocks[one.config_id].relays
     return next((relay for relay in known if relay.relay_id == one.relay_id), None)
 

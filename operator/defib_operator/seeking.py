@@ -15,7 +15,7 @@ from operator import attrgetter
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from defib_core.domain.decide import is_same_name
+from defib_core.domain.decide import is_same_name, is_same_uuid
 from defib_core.store import sought as store
 from defib_core.store.clock import database_now
 from defib_core.store.sought import Sought
@@ -48,6 +48,10 @@ class Read:
     is_known: bool
     """False where it could not be read."""
 
+    def is_machine(self, smbios_uuid: str) -> bool:
+        """Whether a machine that says it has this UUID is this VM."""
+        return self.uuid is not None and is_same_uuid(self.uuid, smbios_uuid)
+
     def is_due(self, now: float) -> bool:
         """Whether it is time to read it again."""
         wait = AGAIN_AFTER if self.is_known else AGAIN_AFTER_TROUBLE
@@ -77,7 +81,7 @@ def vm_of(machine: Sought, running: Sequence[InventoryVm], read: Mapping[int, Re
         same = [
             vm.vmid
             for vm, one in zip(among, known, strict=True)
-            if one is not None and one.uuid == machine.smbios_uuid
+            if one is not None and one.is_machine(machine.smbios_uuid)
         ]
         if len(same) == 1 and all(one is not None and one.is_known for one in known):
             return same[0]

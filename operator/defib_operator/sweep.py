@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 CHECKED_AT_ONCE = 8
 """Of the VMs that a brake holds: looked at in each sweep, in turn."""
 LOGGED_AT_ONCE = 100
-"""Holds that begin in one sweep."""
+"""Changes of states, and holds that begin, in one sweep."""
 
 
 class Eyes(Protocol):
@@ -110,10 +110,7 @@ class Sweep:
             changed = await sweep.change_states(connection, clocks, scene.now, unwell)
             shortlist = await sweep.candidates(connection, scene.now, unwell)
             await _still_leads(connection, epoch)
-        for change in changed:
-            log.info(
-                "state_changed", vm=change.vm_id, **{"from": change.from_state}, to=change.to_state
-            )
+        _log_changes(changed)
         findings = await self._look(shortlist, scene)
         async with self._engine.begin() as connection:
             # Without a look nobody can be reset: no places are handed out.
@@ -169,10 +166,21 @@ class Sweep:
 
     def _in_turn(self, braked: Sequence[Candidate]) -> Sequence[Candidate]:
         """Pick a few of those that a brake holds: who is another VM by now counts in no crowd."""
-        following = [one for one in braked if one.vm_id > self._checked_up_to]
-        chosen = (following or braked)[:CHECKED_AT_ONCE]
-        self._checked_up_to = chosen[-1].vm_id if chosen else 0
-        return chosen
+        chosen = in_turn([one.vm_id for one in braked], self._checked_up_to, CHECKED_AT_ONCE)
+        if chosen:
+            self._checked_up_to = chosen[-1]
+        wanted = frozenset(chosen)
+        return [one for one in braked if one.vm_id in wanted]
+
+
+def in_turn(vm_ids: Sequence[int], after: int, most: int) -> Sequence[int]:
+    """Choose some of many: those that follow the last one chosen, then from the beginning again.
+
+    So each is chosen again after at most as many calls as it takes to go round. Pure.
+    """
+    following = sorted(one for one in vm_ids if one > after)
+    others = sorted(one for one in vm_ids if one <= after)
+    return [*following, *others][:most]
 
 
 def is_braked(verdict: Verdict) -> bool:
@@ -212,13 +220,14 @@ class _Round:
             if _clock_restarts(one, final[one.vm_id], self.findings.get(one.vm_id))
         }
         await self._note_ability(judged, restarting)
+        await sweep.restart_clocks(self.connection, sorted(restarting), self.scene.now)
         for one in judged:
             verdict = final[one.vm_id]
             if one.vm_id in restarting:
-                await sweep.restart_clock(self.connection, one.vm_id, self.scene.now)
-            elif isinstance(verdict, Act):
+                continue
+            if isinstance(verdict, Act):
                 made += await self._intend(one, verdict)
-            elif isinstance(verdict, Hold):
+            elif isinstance(verdict, Hold) and not _goes_on(one, verdict):
                 held.append(Held(one.vm_id, verdict.reason.value, verdict.message))
         await self._mark_brakes(judged, verdicts)
         return tuple(made), await self._hold(held)
@@ -258,14 +267,13 @@ class _Round:
         self, judged: Sequence[Candidate], verdicts: Mapping[int, Verdict]
     ) -> None:
         """Note which brakes held somebody: only their end begins a cooldown."""
-        held = {
-            scope
+        groups = {
+            (one.config_id, scopes(one, self.scene.policies[one.config_id]))
             for one in judged
-            for verdict in [verdicts[one.vm_id]]
-            if is_braked(verdict)
-            for scope in scopes(one, self.scene.policies[one.config_id])
-            if (one.config_id, scope) in self.scene.brakes.in_force
+            if is_braked(verdicts[one.vm_id])
         }
+        in_force = self.scene.brakes.in_force
+        held = {scope for fleet, found in groups for scope in found if (fleet, scope) in in_force}
         for scope in sorted(held):
             await brakes.mark_held(self.connection, scope)
 
@@ -313,9 +321,23 @@ class _Round:
         return [made]
 
 
+def _log_changes(changed: Sequence[sweep.Change]) -> None:
+    """Log each change; of very many a few, and the number of the others."""
+    for one in changed[:LOGGED_AT_ONCE]:
+        log.info("state_changed", vm=one.vm_id, **{"from": one.from_state}, to=one.to_state)
+    if len(changed) > LOGGED_AT_ONCE:
+        log.info("state_changed_more", vms=len(changed) - LOGGED_AT_ONCE)
+
+
 async def _alert(connection: AsyncConnection, now: datetime) -> None:
     for vm_id in await alert(connection, now):
         log.warning("agent_suspected", vm=vm_id, why="signs of life for an hour, and no report")
+
+
+def _goes_on(one: Candidate, held: Hold) -> bool:
+    """Say whether its hold is this one already, word for word: then there is nothing to write."""
+    now = (held.reason, held.message)
+    return (one.hold_reason, one.hold_message) == now and not one.hold_released
 
 
 def _clock_restarts(one: Candidate, verdict: Verdict, finding: Finding | None) -> bool:

@@ -226,7 +226,7 @@ async def release(stored: Stored, vm_id: int) -> None:
         " VALUES (:vm, 'VMLocked', 'x', defib_now())",
         vm=vm_id,
     )
-    await sweep.restart_clock(stored.connection, vm_id, stored.now)
+    await sweep.restart_clocks(stored.connection, [vm_id], stored.now)
 
 
 async def gap(stored: Stored, _: int) -> None:

@@ -10,10 +10,11 @@ from defib_cli.doctor.finding import Finding, Level
 from defib_core.store import migrate, registry
 from defib_core.store.checkup import Server
 from defib_core.store.engine import Connection, in_one_transaction
-from support.running_api import run_sql, running_api
+from support.running_api import SEED_REPORT, run_sql, running_api
 
 LEADS = "UPDATE leader_lease SET holder = 'op-0', expires_at = now() + interval '1 h'"
 HEARD = "UPDATE operator_health SET swept_at = now(), kubernetes_seen_at = now()"
+UUID = "4c4c4544-0042-4b10-8057-b6c04f4d3432"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 A_SERVER = Server(
     version="16.4",
@@ -116,6 +117,27 @@ async def test_nobody_stores_and_nobody_may_enter(database_url: str) -> None:
     assert "no API replica has stored anything ever" in found["ingest", "live"].message
     assert found["tokens", "administrators"].level is Level.WARN
     assert found["tokens", "agents"].level is Level.WARN
+
+
+async def test_vms_that_only_their_name_tells_apart_are_counted(database_url: str) -> None:
+    async with running_api(database_url, None) as api:
+        await api.send({**SEED_REPORT, "smbiosUuid": UUID})
+    await run_sql(database_url, "UPDATE vm SET uid = 'x', namespace = 'defib', name = 'web'")
+    found = (await looked_at(database_url))["tokens", "identity"]
+    assert found.level is Level.WARN
+    assert found.message.startswith("1 VM reports under a shared key")
+    assert "defib enrolment create" in found.advice
+
+    await run_sql(database_url, "UPDATE vm SET pinned_uuid = smbios_uuid")
+    assert (await looked_at(database_url))["tokens", "identity"].level is Level.OK
+
+    await run_sql(database_url, "UPDATE vm SET pinned_uuid = NULL")
+    await run_sql(
+        database_url,
+        "INSERT INTO agent_token (sha256, cluster_id, vm_id, hostname, created_by)"
+        " SELECT sha256('x'), cluster_id, id, hostname, 'kim' FROM vm",
+    )
+    assert (await looked_at(database_url))["tokens", "identity"].level is Level.OK
 
 
 async def test_a_missing_partition_is_named(database_url: str) -> None:

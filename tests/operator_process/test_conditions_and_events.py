@@ -140,6 +140,27 @@ async def test_an_object_applied_again_is_not_told_old_news(world: World) -> Non
     assert (await told(world, "web-0"))["ResetSucceeded"] == before["ResetSucceeded"] == 1
 
 
+async def test_an_hour_of_signs_of_life_is_told_once(world: World) -> None:
+    await world.watched("web-0", 100)
+    world.agents.silence(100)
+    await world.held(100, "GuestAgentAlive")
+    assert "AgentSuspected" not in await told(world, "web-0")
+
+    # An hour passes: what has happened so far was an hour ago.
+    await world.sql("UPDATE vm_state SET last_heartbeat = last_heartbeat - interval '2 h'")
+    await world.sql("UPDATE hold SET started_at = started_at - interval '61 min'")
+    await has_told(world, "web-0", "AgentSuspected")
+
+    allowed = await world.condition("web-0", "RemediationAllowed", "GuestAgentAlive")
+    assert "for more than an hour: repair its agent" in allowed["message"]
+    events = {one["reason"]: one for one in await world.kube.events("web-0")}
+    assert events["AgentSuspected"]["type"] == "Warning"
+    assert "the QEMU guest agent answers" in events["AgentSuspected"]["note"]
+    await world.sweeps(2)
+    assert (await told(world, "web-0"))["AgentSuspected"] == 1
+    assert world.posts(100) == []
+
+
 async def test_two_machines_behind_one_vm_are_told_once(world: World) -> None:
     await world.watched("web-0", 100)
     agent = world.agents.known[100]

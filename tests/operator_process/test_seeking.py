@@ -18,6 +18,7 @@ from support.waiting import eventually_async
 
 UUID = "5b0c1a58-0000-4000-8000-0000000000aa"
 OTHER = "5b0c1a58-0000-4000-8000-0000000000bb"
+TURNED = "581a0c5b-0000-0040-8000-0000000000aa"
 MACHINE = Sought(1, UUID, "web-0.example.com")
 
 
@@ -126,6 +127,7 @@ def read(uuid: str | None, *, is_known: bool = True) -> Read:
         ({100: read(OTHER), 101: read(UUID), 102: read(UUID)}, None),
         ({100: read(None, is_known=False), 101: read(OTHER), 102: read(OTHER)}, None),
         ({}, None),
+        ({100: read(TURNED)}, 100),  # an old firmware table is read with its bytes turned around
     ],
 )
 def test_a_machine_is_named_only_where_that_is_sure(

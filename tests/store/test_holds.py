@@ -115,7 +115,7 @@ async def test_when_what_held_is_over_the_clock_restarts_once(stored: Stored) ->
     vm_id = await stored.down_vm()
     await hold(stored, vm_id, "VMLocked")
     await stored.move(MINUTE)
-    await sweep.restart_clock(stored.connection, vm_id, stored.now)
+    await sweep.restart_clocks(stored.connection, [vm_id], stored.now)
     assert (await stored.state(vm_id)).clock_floor == stored.now
     one = await candidate(stored, vm_id)
     assert (one.hold_reason, one.hold_released) == ("VMLocked", True)
@@ -125,7 +125,7 @@ async def test_the_same_hold_again_is_to_be_released_again(stored: Stored) -> No
     vm_id = await stored.down_vm()
     began = stored.now
     await hold(stored, vm_id, "VMLocked")
-    await sweep.restart_clock(stored.connection, vm_id, stored.now)
+    await sweep.restart_clocks(stored.connection, [vm_id], stored.now)
     await stored.move(MINUTE)
     assert not await hold(stored, vm_id, "VMLocked")
     assert not (await candidate(stored, vm_id)).hold_released

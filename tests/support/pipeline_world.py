@@ -18,6 +18,7 @@ from defib_core.store.clusters import Cluster
 from defib_core.store.engine import hot_connection, make_engine
 from defib_core.store.heartbeats import Heartbeat, store
 from defib_core.store.mirror import Mirrored, ObjectKey, VmObject
+from defib_core.store.tables import UNFINISHED_SQL
 from defib_dev.proxmox_sim.changes import change_guest, create_guest
 from defib_dev.proxmox_sim.inprocess import InProcessWire
 from defib_dev.proxmox_sim.model import Datacenter
@@ -202,9 +203,7 @@ async def operate(world: World, mortal: Mortal, *, most_seconds: float = 20) -> 
 async def _carry_out(pipeline: Pipeline, world: World, mortal: Mortal) -> None:
     while not mortal.died:
         await pipeline.take_up()
-        if not await world.query(
-            "SELECT 1 FROM reset_history WHERE phase IN ('requested', 'sending', 'sent')"
-        ):
+        if not await world.query(f"SELECT 1 FROM reset_history WHERE {UNFINISHED_SQL}"):
             return
         await asyncio.sleep(0.02)
     raise Death

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -157,11 +158,10 @@ async def silent_members(
     if not unwell:
         return (), ()
     rows = await connection.execute(SILENT, {**_bind(rules, now), "unwell": list(unwell)})
-    scopes = _Scopes()
     silent: list[Silent] = []
     suspects: list[Suspect] = []
     for row in rows:
-        groups = scopes.of(row.fleet, row.cluster_id, row.node, row.domain)
+        groups = scopes_of(row.fleet, row.cluster_id, row.node, row.domain)
         silent.append(Silent(row.vm_id, row.fleet, groups, row.last_heartbeat))
         if row.state != State.DOWN:
             suspects.append(Suspect(row.vm_id, row.fleet, row.cluster_id, row.vmid, groups))
@@ -194,26 +194,11 @@ def _bind(rules: Sequence[FleetRule], now: datetime) -> dict[str, object]:
     }
 
 
-class _Scopes:
-    """The groups of VMs, made once for all VMs that share them."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int, str | None, str | None], tuple[Scope, ...]] = {}
-
-    def of(
-        self, fleet: int, cluster_id: int, node: str | None, domain: str | None
-    ) -> tuple[Scope, ...]:
-        key = (fleet, cluster_id, node, domain)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = scopes_of(*key)
-        return found
-
-
+@lru_cache(maxsize=16_384)
 def scopes_of(
     fleet: int, cluster_id: int, node: str | None, domain: str | None
 ) -> tuple[Scope, ...]:
-    """Say which groups a VM belongs to."""
+    """Say which groups a VM belongs to; made once for all VMs that share them."""
     found = [
         Scope(ScopeKind.FLEET, str(fleet)),
         Scope(ScopeKind.CLUSTER, str(cluster_id)),

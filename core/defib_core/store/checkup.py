@@ -50,6 +50,8 @@ class Tokens:
     agent_tokens: int
     well_known: tuple[str, ...]
     """Names of those whose secret is one of the digests that were asked for."""
+    known_by_name: int
+    """VMs that report under a shared key, without a UUID to compare with Proxmox's."""
 
 
 SERVER = text("""
@@ -85,7 +87,13 @@ SELECT (SELECT count(*) FROM valid WHERE kind = 'admin') AS administrators,
     (SELECT count(*) FROM valid WHERE kind = 'agent') AS shared_agent_keys,
     (SELECT count(*) FROM agent_token WHERE revoked_at IS NULL) AS agent_tokens,
     ARRAY(SELECT name FROM valid WHERE sha256 = ANY (CAST(:digests AS bytea[])) ORDER BY name)
-        AS well_known
+        AS well_known,
+    (SELECT count(*) FROM vm v JOIN vm_state s ON s.vm_id = v.id
+     WHERE v.uid IS NOT NULL AND v.tombstoned_at IS NULL
+       AND s.last_heartbeat > defib_now() - interval '1 day'
+       AND (v.pinned_uuid IS NULL OR v.smbios_uuid IS NULL)
+       AND NOT EXISTS (SELECT FROM agent_token t WHERE t.vm_id = v.id AND t.revoked_at IS NULL))
+        AS known_by_name
 """)
 
 
@@ -128,5 +136,9 @@ async def tokens(connection: AsyncConnection, well_known: Sequence[bytes]) -> To
     """Count the tokens in force, and name those whose digest is one of these."""
     row = (await connection.execute(TOKENS, {"digests": list(well_known)})).one()
     return Tokens(
-        row.administrators, row.shared_agent_keys, row.agent_tokens, tuple(row.well_known)
+        row.administrators,
+        row.shared_agent_keys,
+        row.agent_tokens,
+        tuple(row.well_known),
+        row.known_by_name,
     )

@@ -16,6 +16,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Source
+from defib_core.domain.decide import is_same_uuid
 from defib_core.store import registry
 from defib_core.store.agent_tokens import NewAgentToken, add_agent_token
 from defib_core.store.audit import Deed, Who, audit
@@ -176,6 +177,12 @@ async def _vmid(connection: AsyncConnection, found: Row[Any], machine: Machine) 
     return vmid
 
 
+def _is_another(machine: Machine, pinned_uuid: str | None) -> bool:
+    if pinned_uuid is None or machine.smbios_uuid is None:
+        return False
+    return not is_same_uuid(pinned_uuid, machine.smbios_uuid)
+
+
 async def _vm(connection: AsyncConnection, found: Row[Any], machine: Machine, vmid: int) -> int:
     """Find or create the VM, unless it is known to be another one."""
     bound: Mapping[str, Any] = {"cluster_id": found.cluster_id, "vmid": vmid}
@@ -185,7 +192,7 @@ async def _vm(connection: AsyncConnection, found: Row[Any], machine: Machine, vm
         wanted = ", ".join(f"{key}={value}" for key, value in found.match_labels.items())
         message = f"the enrolment token {found.name} is for VMs labelled {wanted}; VM {vmid} is not"
         raise _Refused(Refusal.OUTSIDE, message)
-    if vm is not None and vm.pinned_uuid and machine.smbios_uuid not in {None, vm.pinned_uuid}:
+    if vm is not None and _is_another(machine, vm.pinned_uuid):
         message = (
             f"VM {vmid} ({vm.hostname}) has SMBIOS UUID {vm.pinned_uuid} in Proxmox, and this"
             f" machine has {machine.smbios_uuid}: the vmid in the agent's configuration is that of"

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.domain.actions import Action, Phase, PowerStep, Source
 from defib_core.store import lease
+from defib_core.store.tables import UNFINISHED_SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,10 @@ STEP_FINISHED = text("""
 UPDATE reset_step SET phase = :phase, result = :result, finished_at = :now
 WHERE intent_id = :intent_id AND seq = :seq AND phase IN ('sending', 'sent')
 """)
-FINISH = text("""
+FINISH = text(f"""
 WITH due AS (
     SELECT r.id FROM vm_state s JOIN reset_history r ON r.vm_id = s.vm_id
-    WHERE r.id = :intent_id AND r.phase IN ('requested', 'sending', 'sent')
+    WHERE r.id = :intent_id AND r.{UNFINISHED_SQL}
     FOR UPDATE
 ),
 done AS (
@@ -126,13 +127,13 @@ UPDATE reset_history SET phase = 'cancelled', cancelled_by = :reason, error = :m
     finished_at = :now
 WHERE id = :intent_id AND phase = 'requested'
 """)
-UNFINISHED = text("""
+UNFINISHED = text(f"""
 SELECT r.id, r.vm_id, r.phase, r.action, r.source, r.forced, r.reason, r.attempt, r.epoch,
     r.requested_at,
     coalesce((SELECT jsonb_agg(to_jsonb(s) ORDER BY s.seq) FROM reset_step s
               WHERE s.intent_id = r.id), '[]'::jsonb) AS steps
 FROM reset_history r
-WHERE r.phase IN ('requested', 'sending', 'sent')
+WHERE r.{UNFINISHED_SQL}
 ORDER BY r.id
 """)
 PLACE = text("SELECT cluster_id, vmid FROM vm WHERE id = :vm_id")

@@ -37,6 +37,7 @@ from defib_core.store.decisions import last_decisions
 from defib_core.store.holds import ALERTING
 from defib_core.store.relays import RelayClock
 from defib_core.store.sweep import Candidate
+from defib_core.store.tables import UNFINISHED_SQL
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -85,9 +86,9 @@ BRAKES = text("""
 SELECT kind, key, reason, message, started_at, ended_at, held FROM brake
 WHERE ended_at IS NULL OR (held AND ended_at > :since)
 """)
-UNFINISHED = text("""
+UNFINISHED = text(f"""
 SELECT id, phase, action, attempt, actor, reason, requested_at FROM reset_history
-WHERE vm_id = :vm_id AND phase IN ('requested', 'sending', 'sent')
+WHERE vm_id = :vm_id AND {UNFINISHED_SQL}
 """)
 PHASES = {
     "requested": "the operator is about to judge it again and send it",

@@ -19,7 +19,7 @@ from defib_core.domain.states import State
 from defib_core.store import controls, holds, relays, unable
 from defib_core.store.clock import has_come
 from defib_core.store.relays import RelayClock
-from defib_core.store.tables import MANAGED_SQL, PAUSE_REASON, PAUSE_UNTIL
+from defib_core.store.tables import MANAGED_SQL, PAUSE_REASON, PAUSE_UNTIL, UNFINISHED_SQL
 from defib_core.store.unable import WAS_UNABLE
 from defib_core.store.unwell import Patience, smallest_timeouts
 from defib_core.store.unwell import unwell as find_unwell
@@ -180,8 +180,7 @@ WITH {FLEETS},
 spent AS (
     SELECT s.vm_id FROM vm_state s JOIN fleet f ON f.config_id = s.config_id
     WHERE {AMONG} AND {SPENT}
-      AND NOT EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
-                      AND r.phase IN ('requested', 'sending', 'sent'))
+      AND NOT EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.{UNFINISHED_SQL})
     ORDER BY s.vm_id
     FOR UPDATE OF s
 ),
@@ -222,8 +221,8 @@ SELECT s.vm_id, s.config_id, v.cluster_id, v.vmid, v.hostname, v.node, v.labels,
     s.max_attempts, v.remediation_enabled, v.steps,
     {PAUSE_REASON} AS paused_reason, {PAUSE_UNTIL} AS paused_until, s.status,
     s.reset_attempts, s.last_attempt_at,
-    EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id
-            AND r.phase IN ('requested', 'sending', 'sent')) AS unfinished,
+    EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.{UNFINISHED_SQL})
+        AS unfinished,
     EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.phase = 'dry_run'
             AND r.requested_at > s.last_heartbeat) AS dry_run_done,
     EXISTS (SELECT FROM reset_history r WHERE r.vm_id = s.vm_id AND r.action = 'Resume'
@@ -315,13 +314,16 @@ WHERE s.vm_id = h.vm_id AND h.ended_at IS NULL
        OR v.uid IS NULL OR v.tombstoned_at IS NOT NULL OR v.rejected IS NOT NULL)
 """)
 
-RESTART_CLOCK = text("""
+RESTART_CLOCKS = text("""
 WITH released AS (
-    UPDATE hold SET released_at = :now WHERE vm_id = :vm_id AND ended_at IS NULL
+    UPDATE hold SET released_at = :now
+    WHERE vm_id = ANY (CAST(:vm_ids AS bigint[])) AND ended_at IS NULL
 )
-UPDATE vm_state SET clock_floor = :now WHERE vm_id = :vm_id
+UPDATE vm_state SET clock_floor = :now WHERE vm_id = ANY (CAST(:vm_ids AS bigint[]))
 """)
-NOT_BUSY = text("UPDATE vm SET proxmox_busy = false WHERE id = :vm_id")
+NOT_BUSY = text(
+    "UPDATE vm SET proxmox_busy = false WHERE id = ANY (CAST(:vm_ids AS bigint[])) AND proxmox_busy"
+)
 SWEPT = text(
     "UPDATE operator_health SET swept_at = :now, sweep_seconds = :seconds,"
     " kubernetes_seen_at = greatest(kubernetes_seen_at, :heard)"
@@ -495,11 +497,13 @@ async def end_hold(connection: AsyncConnection, vm_id: int, now: datetime) -> No
     await connection.execute(END_HOLD, {"vm_id": vm_id, "now": now})
 
 
-async def restart_clock(connection: AsyncConnection, vm_id: int, now: datetime) -> None:
-    """Give a VM a full timeout from now, as it could not report before."""
-    await unable.release(connection, [vm_id], now)
-    await connection.execute(RESTART_CLOCK, {"vm_id": vm_id, "now": now})
-    await connection.execute(NOT_BUSY, {"vm_id": vm_id})
+async def restart_clocks(connection: AsyncConnection, vm_ids: Sequence[int], now: datetime) -> None:
+    """Give VMs whose states are locked a full timeout from now, as they could not report before."""
+    if not vm_ids:
+        return
+    await unable.release(connection, vm_ids, now)
+    await connection.execute(RESTART_CLOCKS, {"vm_ids": list(vm_ids), "now": now})
+    await connection.execute(NOT_BUSY, {"vm_ids": list(vm_ids)})
 
 
 async def swept(

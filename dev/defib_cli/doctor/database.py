@@ -183,7 +183,19 @@ def _of_tokens(tokens: Tokens) -> list[Finding]:
     else:
         text = f"{tokens.agent_tokens} of single VMs, {tokens.shared_agent_keys} shared keys"
         found.append(TOKENS.ok("agents", text))
-    return found
+    return [*found, _of_identity(tokens.known_by_name)]
+
+
+def _of_identity(known_by_name: int) -> Finding:
+    if known_by_name == 0:
+        return TOKENS.ok("identity", "every VM that reports has a token or an SMBIOS UUID")
+    who = "1 VM reports" if known_by_name == 1 else f"{known_by_name} VMs report"
+    return TOKENS.warn(
+        "identity",
+        f"{who} under a shared key, without an SMBIOS UUID that is compared"
+        " with Proxmox's: another machine of that name could arm them",
+        "give each a token of its own (`defib enrolment create`), then switch the shared keys off",
+    )
 
 
 def _wrong_namespace(namespace: str) -> Finding:

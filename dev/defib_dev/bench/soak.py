@@ -7,7 +7,7 @@ missing, or something that grows without bound, is a fault.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from defib_core.store.engine import make_engine
 from defib_dev.bench import fleet, machine, requests, servers, stored
 from defib_dev.bench.bench import Say
-from defib_dev.bench.figures import MS, Section, Target, milliseconds
+from defib_dev.bench.figures import MS, Section, Target, milliseconds, percentile
 from defib_dev.bench.growth import Bound, growth_of
 from defib_dev.bench.load import Aim, OpenLoop
 from defib_dev.bench.plan import POSTGRES
@@ -185,6 +185,9 @@ def _section(plan: SoakPlan, soaked: _Soaked) -> tuple[Section, list[str]]:
     for percent in (50, 99):
         latency = milliseconds(tally.latency(percent))
         section.add(f"p{percent}", f"p{percent} from when it was due", MS, [latency], n=tally.ok)
+    windows = [milliseconds(percentile(sorted(one), 99)) for one in _windows(tally.latencies)]
+    what = f"... p99 of each of {len(windows)} parts of the time"
+    section.add("p99.parts", what, MS, windows, n=tally.ok, reference="p99")
     for name, values in samples.memory.items():
         faults += _add(section, plan, f"memory of {name}", values, MEMORY)
     for name, values in sorted(samples.tables.items()):
@@ -192,6 +195,12 @@ def _section(plan: SoakPlan, soaked: _Soaked) -> tuple[Section, list[str]]:
             bound = None if name in HISTORY else TABLE
             faults += _add(section, plan, f"table {name}", values, bound)
     return section, faults
+
+
+def _windows(latencies: Sequence[float]) -> list[Sequence[float]]:
+    """Cut them, as they came, into as many parts as samples are taken."""
+    width = max(1, len(latencies) // SAMPLES)
+    return [latencies[start : start + width] for start in range(0, len(latencies), width)][:SAMPLES]
 
 
 def _add(

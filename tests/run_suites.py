@@ -54,8 +54,13 @@ SUITES = (
     "page",
     "real_guest",
 )
-SIDE_BY_SIDE = frozenset({"simulate"})
-"""Suites on a virtual clock, which no load can disturb: they use every core."""
+SIDE_BY_SIDE = {
+    # On a virtual clock, which no load can disturb: every core.
+    "simulate": ("--numprocesses", "auto"),
+    # Mostly waits for seconds to pass; a file's tests stay together, for the Debian that it makes.
+    "agents": ("--numprocesses", "3", "--dist", "loadfile"),
+}
+"""Suites whose tests run beside each other, and how."""
 NEED_PROMETHEUS = frozenset({"metrics", "e2e"})
 NEEDED_PROGRAMS = {
     "busybox": "busybox",
@@ -139,7 +144,7 @@ def run(name: str) -> Ran:
 
 
 def _workers(name: str) -> list[str]:
-    return ["--numprocesses", "auto"] if name in SIDE_BY_SIDE else []
+    return list(SIDE_BY_SIDE.get(name, ()))
 
 
 def report(ran: list[Ran]) -> None:

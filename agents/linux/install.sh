@@ -53,7 +53,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # Every change goes through this, so that a dry run is one.
 act() { # words for the reader, command ...
-    say "$1"
+    say "${dry:+(dry run) }$1"
     shift
     changed=$((changed + 1))
     [ -z "$dry" ] || return 0
@@ -158,6 +158,12 @@ check_options() {
     fi
 }
 
+check_writable() {
+    for place in /etc /opt; do
+        [ -n "$dry" ] || [ ! -d "$place" ] || [ -w "$place" ] || die "cannot write in $place: is it read-only?"
+    done
+}
+
 trusted() { # -> the authority to trust, if one was ever given
     if [ -n "$ca_file" ]; then
         printf %s "$ca_file"
@@ -191,7 +197,15 @@ get_agent() {
     [ -z "$agent_sha256" ] || [ "$found" = "$agent_sha256" ] ||
         die "the agent that arrived is not the one the server promised: SHA-256 $found, expected $agent_sha256"
     sh -n "$work/linux-agent.sh" || die "the agent that arrived is no shell script"
-    say "linux-agent.sh $(sed -n 's/^version=//p' "$work/linux-agent.sh"), SHA-256 $found"
+    say "linux-agent.sh $(version_of "$work/linux-agent.sh")$(replacing), SHA-256 $found"
+}
+
+version_of() { sed -n 's/^version=//p' "$1" | head -n 1; } # file
+
+replacing() {
+    [ -r "$home/linux-agent.sh" ] || return 0
+    installed=$(version_of "$home/linux-agent.sh")
+    [ "$installed" = "$(version_of "$work/linux-agent.sh")" ] || printf ' in place of %s' "${installed:-one without a version}"
 }
 
 fetch_checksum() {
@@ -230,8 +244,9 @@ replace() { # source, target, mode, owner
     mv "$2.new" "$2"
 }
 
-setting() { # name, value; keeps the line as it is where no value is given
+setting() { # name, value; keeps the line as it is where no value is given, and its place where it is that value
     [ -n "$2" ] || return 0
+    ! grep -qxF "$1=$2" "$work/agent.conf" || return 0
     sed "/^$1=/d" "$work/agent.conf" >"$work/agent.conf.next"
     printf '%s=%s\n' "$1" "$2" >>"$work/agent.conf.next"
     mv "$work/agent.conf.next" "$work/agent.conf"
@@ -244,9 +259,8 @@ write_settings() {
         printf '# Settings of the Defib agent; see linux-agent.sh --help.\n' >"$work/agent.conf"
     fi
     [ -z "$ca_file" ] || put "$ca_file" "$etc/ca.pem" 0644 root:root || :
-    # What is as it was keeps its place, so that nothing is written for nothing.
-    grep -qxF "DEFIB_URL=$server" "$work/agent.conf" || setting DEFIB_URL "$server"
-    [ -z "$ca_file" ] || grep -qxF "DEFIB_CA_FILE=$etc/ca.pem" "$work/agent.conf" || setting DEFIB_CA_FILE "$etc/ca.pem"
+    setting DEFIB_URL "$server"
+    [ -z "$ca_file" ] || setting DEFIB_CA_FILE "$etc/ca.pem"
     setting DEFIB_VMID "$vmid"
     setting DEFIB_NODE "$node"
     setting DEFIB_HOSTNAME "$hostname"
@@ -255,16 +269,16 @@ write_settings() {
     put "$work/agent.conf" "$etc/agent.conf" 0644 root:root || :
 }
 
-get_key() {
-    if [ -n "$key_file" ]; then
-        if put "$key_file" "$etc/agent.key" 0600 "$user:$user"; then :; fi
-    elif [ -n "$enrolment_token" ] && { [ -n "$re_enrol" ] || [ ! -s "$etc/agent.key" ]; }; then
-        if [ -n "$dry" ]; then
-            act "enrolling at $server" :
-        else
-            say "enrolling at $server"
-            enrol
-        fi
+# Before anything else is done, so that a token that is not taken leaves the machine as it was.
+get_key() { # -> key_file, where there is a new key
+    [ -z "$key_file" ] && [ -n "$enrolment_token" ] || return 0
+    [ -n "$re_enrol" ] || [ ! -s "$etc/agent.key" ] || return 0
+    if [ -n "$dry" ]; then
+        act "enrolling at $server" :
+    else
+        say "enrolling at $server"
+        enrol
+        key_file=$work/agent.key
     fi
 }
 
@@ -292,18 +306,18 @@ enrol() {
         quoted_or_nothing node "$node"
         quoted_or_nothing smbiosUuid "$uuid"
         quoted_or_nothing bootId "$boot"
-        quoted_or_nothing agentVersion "$(sed -n 's/^version=//p' "$work/linux-agent.sh")"
+        quoted_or_nothing agentVersion "$(version_of "$work/linux-agent.sh")"
         printf '}'
     } >"$work/enrol.json"
     code=$(post_enrolment) || code=000
     case $code in
         200) ;;
-        000) die "cannot reach $server/api/enroll (see the line above)" ;;
-        401) die "the enrolment token is unknown, expired or used up; make a new one (Add VM, or: defib enrolment create)" ;;
-        404 | 405) die "$server has no enrolment; give --key-file with a key made by: defib token create --kind agent" ;;
-        409) die "this VM has a key that another machine reports with now; revoke that first (defib token list): $(answer_text)" ;;
-        429) die "too many enrolments at once; try again in a minute: $(answer_text)" ;;
-        *) die "enrolment was refused ($code): $(answer_text)" ;;
+        000) refuse "cannot reach $server/api/enroll (see the line above)" ;;
+        401) refuse "the enrolment token is unknown, expired or used up; make a new one (Add VM, or: defib enrolment create)" ;;
+        404 | 405) refuse "$server has no enrolment; give --key-file with a key made by: defib token create --kind agent" ;;
+        409) refuse "this VM has a key that another machine reports with now; revoke that first (defib token list): $(answer_text)" ;;
+        429) refuse "too many enrolments at once; try again in a minute: $(answer_text)" ;;
+        *) refuse "enrolment was refused ($code): $(answer_text)" ;;
     esac
     token=$(json_field token)
     [ -n "$token" ] || die "the answer to the enrolment names no key; is $server Defib's address?"
@@ -312,10 +326,15 @@ enrol() {
     seconds=$(json_field reportIntervalSeconds)
     [ -n "$interval" ] || [ "${seconds:-30}" = 30 ] || interval=$seconds
     (umask 077 && printf '%s\n' "$token" >"$work/agent.key")
-    put "$work/agent.key" "$etc/agent.key" 0600 "$user:$user" || :
 }
 
-answer_text() { head -c 400 "$work/answer" | tr -d '\000-\037\177'; }
+refuse() { die "$* - nothing was changed on this machine"; }
+
+answer_text() { # the message in it, else all of it
+    text=$(sed -n 's/.*"message" *: *"\([^"\\]*\)".*/\1/p' "$work/answer" 2>/dev/null | head -n 1)
+    [ -n "$text" ] || text=$(head -c 400 "$work/answer")
+    printf '%.400s' "$text" | tr -d '\000-\037\177'
+}
 
 # The token goes over standard input or a private file: arguments can be read by every user.
 post_enrolment() { # -> the HTTP status
@@ -389,7 +408,7 @@ depend() {
 
 start_pre() {
     checkpath -d -m 0700 -o $user:$user $state
-    install -m 0400 -o $user /sys/class/dmi/id/product_uuid $state/smbios-uuid || true
+    install -m 0400 -o $user /sys/class/dmi/id/product_uuid $state/smbios-uuid 2>/dev/null || true
 }
 UNIT
 }
@@ -444,10 +463,12 @@ end_agent() {
 
 install_agent() {
     check_options
+    check_writable
     get_agent
+    get_key
     make_account
     put "$work/linux-agent.sh" "$home/linux-agent.sh" 0755 root:root || :
-    get_key
+    [ -z "$key_file" ] || put "$key_file" "$etc/agent.key" 0600 "$user:$user" || :
     write_settings
     write_service
     if [ "$changed" = 0 ] && { [ "$service" != cron ] || [ -z "$start" ] || is_running; }; then
@@ -467,10 +488,19 @@ install_agent() {
     first_report || accepted=''
     start_service
     if [ -z "$accepted" ]; then
-        printf 'defib: installed and started, but the first report was not accepted (see above); it keeps trying\n' >&2
+        printf 'defib: installed, but the first report was not accepted (see above); the agent keeps trying\n' >&2
         exit 3
     fi
-    say "done: the first report was accepted; the agent runs by $service, from the next boot on where that is not up now"
+    say "done: the first report was accepted; $(what_starts_it)"
+}
+
+what_starts_it() {
+    case $service in
+        systemd) if [ -d /run/systemd/system ]; then echo "it runs: journalctl -u defib-agent"; else echo "it starts with the next boot"; fi ;;
+        openrc) echo "it runs: rc-service defib-agent status" ;;
+        cron) echo "cron starts it within a minute" ;;
+        none) echo "nothing starts it: have sh $home/linux-agent.sh run for ever, as $user" ;;
+    esac
 }
 
 remove() { # file or folder

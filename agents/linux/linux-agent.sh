@@ -1,7 +1,7 @@
 #!/bin/sh
 # Defib's agent for Linux: reports this VM's figures to the Defib API, every 30 seconds.
 #
-# POSIX sh with curl (or GNU wget) and the usual small tools: cat date df head ls sed sleep tr.
+# POSIX sh with curl (or GNU wget) and cat date df ls rm sleep tr; a report takes four or five of them.
 # It reads, sends and waits; it writes its process id where it may, and never shows its key.
 # What it sends, and what it does on each answer, is written down in PROTOCOL.md.
 # Sourced with DEFIB_AGENT_SOURCED=1 it only defines its functions, so that tests can call them.
@@ -13,9 +13,10 @@ nl='
 '
 # Where the figures come from, and what is remembered from report to report.
 proc=/proc root=/ dmi=/sys/class/dmi/id/product_uuid
+EPOCHSECONDS='' # where it is the shell's clock, it stays that
 ticks='' idle_ticks='' sampled_at=0 now=0 warned=' ' trouble='' failures=0 wait_for=1
 key='' tool=curl wgetrc='' sleeper='' phase=0 cpu='' others_hang=''
-worst_at='' worst_used='' worst_total='' claimed=''
+worst_at='' worst_used='' worst_total='' claimed='' mounts='' mounts_read=0
 # Samples that could not be sent, oldest first, one a line: the second of uptime, a space, the report.
 kept='' kept_count=0 kept_last=0 kept_most=120 batch=30 keeping=yes
 
@@ -80,6 +81,7 @@ json_text() { # text -> quoted
         character=${left%"${left#?}"} left=${left#?}
         case $character in
             [\"\\]) quoted=$quoted\\$character ;;
+            ' ') quoted=$quoted\\u0020 ;; # a report is one word
             [[:cntrl:]]) quoted=$quoted$(printf '\\u%04x' "'$character") ;;
             *) quoted=$quoted$character ;;
         esac
@@ -173,13 +175,9 @@ read_key() { # -> key, or key_problem
     case $(ls -lnL "$key_file") in ????------*) ;; *) return 1 ;; esac
     key_problem="the first line of $key_file is not a key"
     case $trimmed in '' | *[!!-~]* | *[\"\\]*) return 1 ;; esac
-    key=$trimmed
-    [ "$tool" = curl ] || write_wgetrc
-}
-
-write_wgetrc() {
-    key_problem="cannot write $wgetrc, through which wget learns the key"
-    printf 'header = Content-Type: application/json\nheader = X-API-Key: %s\n' "$key" >"$wgetrc"
+    key=$trimmed key_problem="cannot write $wgetrc, through which wget learns the key"
+    [ "$tool" = curl ] ||
+        printf 'header = Content-Type: application/json\nheader = X-API-Key: %s\n' "$key" >"$wgetrc"
 }
 
 choose_tool() { # -> tool, wgetrc
@@ -195,11 +193,13 @@ choose_tool() { # -> tool, wgetrc
             "key); install one: apt-get install curl, dnf install curl, apk add curl" ;;
     esac
     trap 'rm -f "$wgetrc"' EXIT
-    # The disk may be full or read-only; memory seldom is.
-    for place in "${TMPDIR:-/tmp}" "$state_dir" /dev/shm /run; do
-        wgetrc=$(umask 077 && mktemp "$place/defib-agent.XXXXXX" 2>/dev/null) && return 0
+    # A disk may be read-only, or so full that it takes an empty file and nothing in it; memory seldom is.
+    for place in "$state_dir" /dev/shm "${TMPDIR:-/tmp}" /run; do
+        wgetrc=$(umask 077 && mktemp "$place/defib-agent.XXXXXX" 2>/dev/null) || continue
+        { printf '%01024d\n' 0 >"$wgetrc"; } 2>/dev/null && return 0
+        rm -f "$wgetrc"
     done
-    die "wget needs a place for a private file, and none can be written: ${TMPDIR:-/tmp}, $state_dir, /dev/shm"
+    die "wget needs a place for a private file, and none can be written: $state_dir, /dev/shm, ${TMPDIR:-/tmp}"
 }
 
 # Figures, one function each: a figure that cannot be had is left empty, and then left out.
@@ -266,14 +266,14 @@ measure_ram() { # -> ram_used, ram_total
     fi
 }
 
-# A file system that hangs must not hang the agent: a silent agent looks like a dead VM.
-run_df() { # mount points
-    if command -v timeout >/dev/null; then
-        timeout -s KILL 5 df -Pk "$@" 2>/dev/null
-    else
-        df -Pk "$@" 2>/dev/null
-    fi
+# What hangs must not hang the agent: a silent agent looks like a dead VM. Takes the place of a subshell.
+within() { # seconds, command ...
+    ! command -v timeout >/dev/null || exec timeout -s KILL "$@"
+    shift
+    exec "$@"
 }
+
+run_df() { within 5 df -Pk "$@"; } # mount points
 
 # The disks beside the root: local, writable, each device once, at most 16 of them. A mount point
 # with odd characters is passed over, and so is everything where only the kernel writes.
@@ -292,15 +292,17 @@ list_mounts() { # -> mounts
 }
 
 # One file system that hangs costs the others their figures, and only these: the root is asked alone then.
+# The list of mounts changes seldom and can be long: it is read for every tenth report.
 ask_df() { # -> answer
-    [ -n "$others_hang" ] || list_mounts
+    [ -n "$others_hang" ] || [ "$mounts_read" -gt 0 ] || list_mounts
+    mounts_read=$(((mounts_read + 1) % 10))
     # shellcheck disable=SC2086 # split into words; noglob is on
-    answer=$(run_df "$root" $mounts) && return 0
+    { answer=$(run_df "$root" $mounts); } 2>/dev/null && return 0
     if [ -n "$mounts" ] && [ -z "$answer" ]; then
         others_hang=yes mounts=''
         warn_once mounts "only the root's disk figures are sent: df does not answer for all mounts"
     fi
-    [ -n "$answer" ] || answer=$(run_df "$root") || :
+    [ -n "$answer" ] || { answer=$(run_df "$root"); } 2>/dev/null || :
 }
 
 read_df_line() { # line -> size, used (kB), at; fails where it is none
@@ -339,7 +341,9 @@ read_boot_id() { # -> boot_id
 }
 
 read_clock() { # -> now
-    now=$(date +%s) || now=''
+    # shellcheck disable=SC3028 # bash and busybox have it; it saves them a program
+    now=$EPOCHSECONDS
+    [ -n "$now" ] || now=$(date +%s) || now=''
     all_digits "$now" || now=0
 }
 
@@ -376,25 +380,25 @@ build_payload() { # status -> payload
     payload="{$payload}"
 }
 
-# Key and report go to curl on its standard input: arguments can be read by every user.
+# Key and report go to curl on its standard input: arguments can be read by every user. The report is
+# one word, which curl takes as it stands. The rate bounds answers without end.
 post_with_curl() {
-    {
-        printf 'header = "Content-Type: application/json"\nheader = "X-API-Key: %s"\n' "$key"
-        printf '%s\n' "$payload" | sed 's/["\\]/\\&/g; s/.*/data-binary = "&"/'
-    } | curl -q -sS -i -K - -A "defib-agent/$version" --proto =http,https --connect-timeout 5 \
-        --max-time 10 ${ca_file:+--cacert "$ca_file"} -w '\ndefib-status: %{http_code}\n' "$endpoint"
+    printf 'header = "Content-Type: application/json"\nheader = "X-API-Key: %s"\ndata-binary = %s\n' "$key" "$payload" |
+        curl -q -sS -i -K - -A "defib-agent/$version" --proto =http,https --connect-timeout 5 --max-time 10 \
+            --limit-rate 65536 ${ca_file:+--cacert "$ca_file"} -w '\ndefib-status: %{http_code}\n' "$endpoint"
 }
 
 # The key stands in a private file; what shows in the arguments is the report alone.
 post_with_wget() {
-    wget -nv -S --config="$wgetrc" -U "defib-agent/$version" --post-data="$payload" --tries=1 \
-        --timeout=10 --max-redirect=0 --content-on-error ${ca_file:+"--ca-certificate=$ca_file"} \
-        -O - "$endpoint"
+    within 15 wget -nv -S --config="$wgetrc" -U "defib-agent/$version" --post-data="$payload" --tries=1 \
+        --timeout=10 --limit-rate=64k --max-redirect=0 --content-on-error \
+        ${ca_file:+"--ca-certificate=$ca_file"} -O - "$endpoint"
 }
 
 post() { # path -> code, retry_after, said
     endpoint=$url$1
-    answer=$("post_with_$tool" 2>&1 | head -c 8192) || :
+    { answer=$("post_with_$tool" 2>&1); } 2>/dev/null || : # the shell says it where one was killed
+    [ "${#answer}" -le 8192 ] || answer=$(printf '%.8192s' "$answer")
     read_answer
 }
 
@@ -423,11 +427,13 @@ draw() { # n -> drawn, 0 to n-1
 }
 
 # Every VM has its own second within the interval, so that a fleet does not report all at once.
+ascii=" !\"#\$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_\`abcdefghijklmnopqrstuvwxyz{|}~"
 choose_phase() { # -> phase
     left=$smbios/$vmid/$reported_name phase=5381
     while [ -n "$left" ]; do
-        phase=$(((phase * 33 + $(printf '%d' "'$left")) % 1000003))
-        left=${left#?}
+        character=${left%"${left#?}"} left=${left#?}
+        before=${ascii%%"$character"*}
+        phase=$(((phase * 33 + 32 + ${#before}) % 1000003))
     done
     phase=$((phase % interval))
 }
@@ -570,20 +576,14 @@ claim() { # -> claimed
             *linux-agent.sh*)
                 [ "$mode" != run_cron ] || exit 0
                 say "another agent runs here already (process $line): this VM reports twice as often"
-                return 0
-                ;;
+                return 0 ;;
         esac
     fi
-    { echo $$ >"$state_dir/pid"; } 2>/dev/null && claimed=yes || :
+    { echo $$ >"$state_dir/pid"; } 2>/dev/null || :
+    ! first_line "$state_dir/pid" || [ "$line" != $$ ] || claimed=yes
 }
 
 run_cron() { run_on; }
-
-take_first_sample() {
-    read_clock
-    read_ticks || :
-    keep_sample
-}
 
 run_once() {
     sleep 1
@@ -599,6 +599,11 @@ run_dry() {
 
 run_on() {
     claim
+    if [ "${mode-}$claimed" = run_cron ]; then # cron starts one a minute, which could not know of this one
+        say "cannot write $state_dir/pid, so it reports once a minute; is the disk full, or read-only?"
+        run_once
+        return 0
+    fi
     trap stop TERM INT HUP
     read_hostname
     choose_phase
@@ -641,7 +646,9 @@ main() {
         choose_tool
         check_server
     fi
-    take_first_sample
+    read_clock
+    read_ticks || :
+    keep_sample
     "$mode"
 }
 

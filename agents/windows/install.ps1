@@ -1,11 +1,11 @@
 #Requires -Version 5.1
-#Requires -RunAsAdministrator
 <#
 .SYNOPSIS
 Installs or upgrades Defib's agent for Windows as C:\HealthCheck\windows-agent.ps1, run by a scheduled task as LOCAL SERVICE.
 .DESCRIPTION
 The API serves this file at /install.ps1 with its own address, the agent's checksum and, where the request carried one, the
 enrolment token filled in. It asks nothing, so it works unattended, as SYSTEM and on Server Core. Running it again upgrades.
+With DEFIB_AGENT_SOURCED=1 in the environment it only defines its functions, so that tests can call them.
 .PARAMETER From
 Take windows-agent.ps1 and uninstall.ps1 from this folder instead of the server.
 .PARAMETER KeyFile
@@ -39,6 +39,18 @@ $Uninstaller = @'
 # The account: built in, few rights, no password. SYSTEM, Administrators and LOCAL SERVICE by their numbers, as names are translated.
 $System, $Administrators, $LocalService = 'S-1-5-18', 'S-1-5-32-544', 'S-1-5-19'
 $TaskName, $ShutdownTaskName = 'Defib agent', 'Defib agent, at shutdown'
+
+# Not by #Requires, which counts in files only: this text mostly comes over the network. A dry run needs no rights.
+function Test-Administrator {
+    $me = New-Object System.Security.Principal.WindowsPrincipal([System.Security.Principal.WindowsIdentity]::GetCurrent())
+    $me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)
+}
+
+# Windows PowerShell on an old .NET would offer TLS 1.0 only; where the system chooses (0), it is left to choose.
+function Enable-Tls12 {
+    $now = [System.Net.ServicePointManager]::SecurityProtocol
+    if ([int]$now -ne 0) { [System.Net.ServicePointManager]::SecurityProtocol = $now -bor [System.Net.SecurityProtocolType]::Tls12 }
+}
 
 function Write-Step([string]$Text) { Write-Output "defib: $Text" }
 
@@ -153,6 +165,8 @@ function Register-Agent {
 }
 
 function Install-Agent {
+    if (-not $DryRun -and -not (Test-Administrator)) { throw 'run this in PowerShell as administrator, or with -DryRun to see what it would do' }
+    Enable-Tls12
     $address = Get-ServerAddress
     $text = Get-AgentText $address
     $found = Get-Sha256 $text
@@ -163,25 +177,28 @@ function Install-Agent {
     $token = Get-FilledIn $EnrolmentToken
     $hasKey = Test-Path -LiteralPath $keyPath
     if ($token -eq '' -and $KeyFile -eq '' -and -not $hasKey) { throw 'no key and no enrolment token: fetch this script with the header X-Enrolment-Token, or give -KeyFile' }
+    if ($CaFile -ne '') {
+        Write-Step "trusting the authority in $CaFile"
+        if (-not $DryRun) { [void](Import-Certificate -FilePath $CaFile -CertStoreLocation Cert:\LocalMachine\Root) }
+    }
+    # Before anything is written, so that a token that is not taken leaves the machine as it was.
+    $enrolled = $null
+    $key = ''
+    if ($KeyFile -ne '') {
+        $key = [System.IO.File]::ReadAllText($KeyFile).Trim()
+    } elseif ($token -ne '' -and ($ReEnrol -or -not $hasKey)) {
+        Write-Step "enrolling at $address"
+        if (-not $DryRun) {
+            $enrolled = Get-Enrolment $address $token
+            $key = $enrolled.Token
+        }
+    }
     if (-not (Test-Path -LiteralPath $Folder)) {
         Write-Step "making $Folder"
         if (-not $DryRun) { [void](New-Item -ItemType Directory -Path $Folder) }
     }
     if (-not $DryRun) { Set-Private $Folder $true }
-    if ($CaFile -ne '') {
-        Write-Step "trusting the authority in $CaFile"
-        if (-not $DryRun) { [void](Import-Certificate -FilePath $CaFile -CertStoreLocation Cert:\LocalMachine\Root) }
-    }
-    $enrolled = $null
-    if ($KeyFile -ne '') {
-        Write-File 'agent.key' ([System.IO.File]::ReadAllText($KeyFile).Trim() + "`r`n")
-    } elseif ($token -ne '' -and ($ReEnrol -or -not $hasKey)) {
-        Write-Step "enrolling at $address"
-        if (-not $DryRun) {
-            $enrolled = Get-Enrolment $address $token
-            Write-File 'agent.key' ($enrolled.Token + "`r`n")
-        }
-    }
+    if ($key -ne '') { Write-File 'agent.key' ($key + "`r`n") }
     Write-File 'windows-agent.ps1' $text
     Write-File 'uninstall.ps1' (Get-UninstallText)
     Write-File 'agent.conf' (Get-Setting $address $enrolled)
@@ -195,4 +212,5 @@ function Install-Agent {
     Write-Step 'done. Within a minute the VM shows in Defib'
 }
 
+if ($env:DEFIB_AGENT_SOURCED -eq '1') { return }
 if ($Uninstall) { & ([scriptblock]::Create((Get-UninstallText))) -Folder $Folder -DryRun:$DryRun } else { Install-Agent }

@@ -1,5 +1,4 @@
 #Requires -Version 5.1
-#Requires -RunAsAdministrator
 <#
 .SYNOPSIS
 Removes Defib's agent from this machine: its tasks, its folder C:\HealthCheck and with it the key. Works unattended.
@@ -8,6 +7,11 @@ Removes Defib's agent from this machine: its tasks, its folder C:\HealthCheck an
 param([string]$Folder = 'C:\HealthCheck', [switch]$DryRun)
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
+
+$me = New-Object System.Security.Principal.WindowsPrincipal([System.Security.Principal.WindowsIdentity]::GetCurrent())
+if (-not $DryRun -and -not $me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
+    throw 'run this in PowerShell as administrator, or with -DryRun to see what it would remove'
+}
 
 function Remove-AgentTask([string]$Name) {
     if ($null -eq (Get-ScheduledTask -TaskName $Name -ErrorAction SilentlyContinue)) { return }
@@ -29,4 +33,5 @@ foreach ($name in @('windows-agent.ps1', 'uninstall.ps1', 'agent.conf', 'agent.k
 if ((Test-Path -LiteralPath $Folder) -and -not $DryRun -and @(Get-ChildItem -LiteralPath $Folder -Force).Count -eq 0) {
     Remove-Item -LiteralPath $Folder
 }
+if ($DryRun) { Write-Output 'defib: dry run: nothing was changed'; return }
 Write-Output 'defib: removed. In Defib the VM goes down unless you pause or remove it there'

@@ -106,13 +106,15 @@ function Get-HttpClient {
     if ($null -eq $script:Client) {
         if ($PSVersionTable.PSVersion.Major -lt 6) {
             Add-Type -AssemblyName System.Net.Http
-            # 5.1 on an old .NET would offer TLS 1.0 only.
-            [System.Net.ServicePointManager]::SecurityProtocol = [System.Net.ServicePointManager]::SecurityProtocol -bor [System.Net.SecurityProtocolType]::Tls12
+            # 5.1 on an old .NET would offer TLS 1.0 only; where the system chooses (0), it is left to choose.
+            $now = [System.Net.ServicePointManager]::SecurityProtocol
+            if ([int]$now -ne 0) { [System.Net.ServicePointManager]::SecurityProtocol = $now -bor [System.Net.SecurityProtocolType]::Tls12 }
         }
         $handler = New-Object System.Net.Http.HttpClientHandler
         $handler.AllowAutoRedirect = $false # the key goes where it was meant to
         $script:Client = New-Object System.Net.Http.HttpClient($handler)
         $script:Client.Timeout = [TimeSpan]::FromSeconds(10)
+        $script:Client.MaxResponseContentBufferSize = 65536 # an answer without end is left
     }
     $script:Client
 }

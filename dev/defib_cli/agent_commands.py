@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from defib_cli import agent_measures
+
 if TYPE_CHECKING:
     from defib_dev.agent_check.findings import Finding
-    from defib_dev.agent_check.script import Spread
 
 app = typer.Typer(help="Hold servers and agents to the protocol.", no_args_is_help=True)
-
-Shell = Annotated[str, typer.Option(help="dash, bash, busybox or sh.")]
 
 
 @app.command()
@@ -52,6 +51,10 @@ def check(
     else:
         assert url is not None
         _check_server(url, key_file, vmid, ca_file)
+
+
+for _measure in (agent_measures.cost, agent_measures.figures, agent_measures.herd):
+    app.command()(_measure)
 
 
 def _check_server(url: str, key_file: Path | None, vmid: int | None, ca_file: Path | None) -> None:
@@ -95,87 +98,6 @@ def _check_agent(port: int, interval: float, grace: float, *, quick: bool) -> No
     )
     typer.echo(f"not judged: {rules.NOT_JUDGED}", err=True)
     _tell(rules.judge(seen, expected))
-
-
-@app.command()
-def cost(
-    *,
-    shell: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
-    reports: Annotated[int, typer.Option(help="How many to send, a second apart.", min=1)] = 100,
-) -> None:
-    """Measure what a report of the Linux agent costs: CPU with all its children, and memory.
-
-    For figures worth keeping let nothing else run meanwhile.
-    """
-    from defib_dev.agent_check.cost import measure  # noqa: PLC0415 - see the docstring
-    from defib_dev.components.errors import ComponentError  # noqa: PLC0415 - same
-
-    typer.echo("shell     CPU/report  of a core at 30 s  resting (own)    peak")
-    for one in shell or ["dash", "bash", "busybox"]:
-        try:
-            found = asyncio.run(measure(one, reports))
-        except ComponentError as error:
-            _refuse(str(error))
-        typer.echo(
-            f"{one:8}  {found.cpu:7.1f} ms  {found.share(30):15.3f} %"
-            f"  {found.resting:4.1f} ({found.resting_own:.1f}) MB  {found.peak:4.1f} MB"
-        )
-
-
-@app.command()
-def figures(
-    *,
-    shell: Shell = "sh",
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=1)] = 30,
-    load: Annotated[int, typer.Option(help="Shells that spin meanwhile.", min=0, max=64)] = 0,
-) -> None:
-    """Show the Linux agent's figures beside psutil's, of this machine over the same seconds."""
-    from defib_dev.agent_check.figures import compare  # noqa: PLC0415 - see the docstring
-    from defib_dev.components.errors import ComponentError  # noqa: PLC0415 - same
-
-    try:
-        found = compare(seconds, load=load, shell=shell)
-    except ComponentError as error:
-        _refuse(str(error))
-    typer.echo(f"{'':16}{'agent':>12}{'psutil':>12}{'difference':>12}")
-    for one in found:
-        name = f"{one.name} ({one.unit})"
-        typer.echo(f"{name:20}{one.agent:>8.1f}{one.psutil:>12.1f}{one.difference:>+12.1f}")
-
-
-@app.command()
-def herd(
-    *,
-    agents: Annotated[int, typer.Option(help="How many VMs.", min=1, max=100_000)] = 1000,
-    outage: Annotated[int, typer.Option(help="Seconds of the outage.", min=1)] = 600,
-    interval: Annotated[int, typer.Option(help="Seconds.", min=1, max=120)] = 30,
-    shell: Shell = "sh",
-) -> None:
-    """Show how agents spread that start at once, and how they come back after an outage.
-
-    The agent's own functions, in virtual time: nothing is sent.
-    """
-    from defib_dev.agent_check import script  # noqa: PLC0415 - see the docstring
-    from defib_dev.components.errors import ComponentError  # noqa: PLC0415 - same
-
-    try:
-        _tell_spread("started in one second", script.started_together(agents, interval, shell))
-        back = script.after_outage(agents, outage, interval, shell)
-        _tell_spread(f"after an outage of {outage} s", back)
-    except ComponentError as error:
-        _refuse(str(error))
-
-
-def _tell_spread(what: str, spread: "Spread") -> None:
-    mean = spread.agents / max(1, spread.last)
-    typer.echo(
-        f"{what}: {spread.agents} agents, the last after {spread.last} s;"
-        f" at most {spread.busiest} in a second, {mean:.0f} on average"
-    )
-    peak = spread.busiest
-    for second in range(spread.last + 1):
-        count = spread.seconds[second]
-        typer.echo(f"{second:4} s {count:6} {'#' * round(50 * count / peak)}")
 
 
 def _tell(findings: "list[Finding]") -> None:

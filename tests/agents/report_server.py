@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from support.waiting import eventually_async
+
 REPORT, BATCH = "/api/health/report", "/api/health/reports"
 
 
@@ -67,6 +69,14 @@ class ReportServer:
     def statuses(self) -> list[str]:
         """The status word of each report."""
         return [one.report["status"] for one in self.reports]
+
+    async def until(self, count: int) -> None:
+        """Wait for so many reports."""
+
+        async def reported() -> bool:
+            return len(self.reports) >= count
+
+        await eventually_async(reported, what=f"{count} reports", deadline_seconds=60)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Take one report."""

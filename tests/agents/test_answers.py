@@ -65,6 +65,17 @@ def test_the_phase_is_the_same_after_every_start(agent: Agent) -> None:
     assert agent.sourced(script).out == agent.sourced(script).out
 
 
+def test_the_phase_is_the_hash_of_who_it_is(agent: Agent) -> None:
+    odd = "we b!\"#$%&'()*+,-.:;<=>?@[\\]^_`{|}~Az09"
+    done = agent.with_settings(ODD=odd).sourced("""
+        smbios=4c4c vmid=100 reported_name=$ODD interval=1000000; choose_phase; echo "$phase"
+    """)
+    phase = 5381
+    for character in f"4c4c/100/{odd}":
+        phase = (phase * 33 + ord(character)) % 1000003
+    assert done.out == f"{phase % 1000000}\n"
+
+
 @pytest.mark.parametrize(
     ("failures", "longest"), [(0, 2), (1, 4), (2, 8), (3, 16), (4, 30), (9, 30), (1000, 30)]
 )

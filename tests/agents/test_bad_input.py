@@ -2,31 +2,16 @@
 
 import asyncio
 import json
-import signal
 import socket
-from asyncio.subprocess import Process
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from agents.linux_agent import Agent, make_agent
+from agents.linux_agent import Agent, make_agent, stop, told
 from agents.report_server import Answer, ReportServer, report_server
-from support.waiting import eventually_async
-
-
-async def stop(process: Process) -> list[str]:
-    """End it in an orderly way; what it said."""
-    process.send_signal(signal.SIGTERM)
-    _, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0
-    return err.decode().splitlines()
-
-
-async def until(server: ReportServer, count: int) -> None:
-    async def reported() -> bool:
-        return len(server.reports) >= count
-
-    await eventually_async(reported, what=f"{count} reports", deadline_seconds=60)
 
 
 async def test_a_name_that_dns_does_not_know(agent: Agent) -> None:
@@ -40,11 +25,6 @@ def agent_says(agent: Agent, script: str) -> list[str]:
     done = agent.sourced(f"read_environment; choose_tool; check_server\n{script}")
     assert done.code == 0, done.err
     return told(done.err)
-
-
-def told(err: str) -> list[str]:
-    """What was said; that a first sample was missing is of the test's own making."""
-    return [line for line in err.splitlines() if "cpuUsage is left out" not in line]
 
 
 async def test_an_hour_of_500s_is_said_once_and_all_of_it_survived(agent: Agent) -> None:
@@ -79,7 +59,7 @@ async def test_nothing_can_be_written_with_curl(agent: Agent, server: ReportServ
         DEFIB_URL=server.url, TMPDIR="/nowhere", DEFIB_STATE_DIR="/nowhere", DEFIB_INTERVAL="1"
     )
     async with nowhere.started() as process:
-        await until(server, 2)
+        await server.until(2)
         said = await stop(process)
     assert len(said) == 1
     assert "reports to" in said[0]
@@ -98,9 +78,9 @@ async def test_two_agents_on_one_vm_both_go_on_and_the_second_says_so(
 ) -> None:
     running = agent.with_settings(DEFIB_URL=server.url, DEFIB_INTERVAL="1")
     async with running.started() as first:
-        await until(server, 1)
+        await server.until(1)
         async with running.started() as second:
-            await until(server, len(server.reports) + 3)
+            await server.until(len(server.reports) + 3)
             said = await stop(second)
         assert "another agent runs here already" in said[0]
         assert len(said) == 2
@@ -110,7 +90,7 @@ async def test_two_agents_on_one_vm_both_go_on_and_the_second_says_so(
 async def test_under_cron_a_second_agent_ends(agent: Agent, server: ReportServer) -> None:
     running = agent.with_settings(DEFIB_URL=server.url, DEFIB_INTERVAL="1")
     async with running.started("--cron") as first:
-        await until(server, 1)
+        await server.until(1)
         done = await running.run("--cron")
         assert (done.code, done.err) == (0, "")
         await stop(first)
@@ -146,6 +126,70 @@ async def test_a_proxy_in_the_way_that_answers_itself(sender: str, tmp_path: Pat
         settled = agent.with_settings(DEFIB_URL="http://defib.invalid", http_proxy=proxy.url)
         lines = await agent_says_twice(settled)
     assert [line for line in lines if "is not Defib's" in line] == lines[-1:]
+
+
+@pytest.mark.parametrize("sender", ["curl", "wget"])
+async def test_a_proxy_that_lets_nobody_through(sender: str, tmp_path: Path) -> None:
+    agent = make_agent("dash", tmp_path, sender=sender)
+    async with speaking(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as url:
+        settled = agent.with_settings(DEFIB_URL="https://defib.example.com", https_proxy=url)
+        [line] = await agent_says_twice(settled)
+    assert "cannot reach https://defib.example.com: " in line
+    assert "407" in line or "Proxy Authentication Required" in line
+
+
+@asynccontextmanager
+async def speaking(
+    answer: bytes, more: bytes = b"", pause: float | None = None
+) -> AsyncIterator[str]:
+    """A server that says this to everybody, and where there is a pause goes on with `more`."""
+
+    speaking_now: list[asyncio.Task[None] | None] = []
+
+    async def speak(reader: StreamReader, writer: StreamWriter) -> None:
+        speaking_now.append(asyncio.current_task())
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+            while pause is not None:
+                writer.write(more)
+                await writer.drain()
+                await asyncio.sleep(pause)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.wait_for(asyncio.gather(*filter(None, speaking_now)), 60)
+
+
+async def test_an_answer_without_end_is_left_after_some_seconds(tmp_path: Path) -> None:
+    """Drop by drop or in a flood; all at once, since each takes its 10 or 15 s."""
+
+    async def says_to(sender: str, more: bytes, pause: float) -> list[str]:
+        folder = tmp_path / f"{sender}-{pause}"
+        folder.mkdir()
+        agent = make_agent("dash", folder, sender=sender)
+        async with speaking(b"HTTP/1.1 200 OK\r\n\r\n", more, pause) as url:
+            once = "read_environment; choose_tool; check_server\nreport running"
+            return await asyncio.to_thread(says, agent.with_settings(DEFIB_URL=url), once)
+
+    answers = [(b"x", 0.2), (b"y" * 65536, 0.0)]
+    senders = ("curl", "wget")
+    said = await asyncio.gather(*(says_to(one, *answer) for one in senders for answer in answers))
+    for [line] in said:
+        assert "the answer (200) is not Defib's" in line
+        assert len(line) < 600
+
+
+async def test_a_long_page_costs_a_line(agent: Agent, server: ReportServer) -> None:
+    server.answers.extend([Answer(404, "<p>\n" * 20_000)] * 2)
+    lines = await agent_says_twice(agent.with_settings(DEFIB_URL=server.url))
+    assert len(lines) == 1
+    assert "the server refuses the report (404)" in lines[0]
 
 
 async def agent_says_twice(agent: Agent) -> list[str]:

@@ -194,3 +194,37 @@ def test_a_second_report_within_one_tick_keeps_the_cpu_figure(agent: Agent) -> N
     """)
     assert done.out.split() == ["50.0", "50.0", "<>"]
     assert "cpuUsage is left out" in done.err
+
+
+def test_the_list_of_mounts_is_read_for_every_tenth_report(agent: Agent, machine: Machine) -> None:
+    mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /data ext4 rw 0 0\n"
+    (machine.proc / "mounts").write_text(mounts)
+    done = agent.sourced(f"""
+        proc={machine.proc} vmid=100
+        run_df() {{ echo "$*" >>{machine.proc}/asked; cat {machine.proc}/df; }}
+        measure_disk
+        echo '/dev/sdc1 /more xfs rw 0 0' >>{machine.proc}/mounts
+        for _ in {" x" * 10}; do measure_disk; done
+    """)
+    assert done.code == 0, done.err
+    asked = (machine.proc / "asked").read_text().splitlines()
+    assert asked == ["/ /data"] * 10 + ["/ /data /more"]
+
+
+def test_a_mount_that_hangs_costs_its_own_figures_and_not_the_roots(
+    agent: Agent, machine: Machine
+) -> None:
+    (machine.proc / "mounts").write_text("/dev/sdb1 /hangs ext4 rw 0 0\n")
+    done = agent.sourced(f"""
+        proc={machine.proc} vmid=100
+        run_df() {{ [ $# = 1 ] || return 137; cat {machine.proc}/df; }}
+        for _ in 1 2 3; do build_payload running; done; printf '%s' "$payload"
+    """)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["diskUsage"] == 50000
+    assert len([line for line in done.err.splitlines() if "does not answer for all" in line]) == 1
+
+
+def test_a_program_that_hangs_is_ended(agent: Agent) -> None:
+    done = agent.sourced('{ said=$(within 1 sleep 300); } 2>/dev/null || echo "ended with $?"')
+    assert (done.out, done.err) == ("ended with 137\n", "")

@@ -4,51 +4,27 @@ The API is real, and so is the account the agent runs under. systemd is installe
 run: enabling a unit is seen, starting it is not; the agent is started as its unit would.
 """
 
-import asyncio
-import os
-import shutil
-import subprocess
+import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from support.folders import server_folder
+from agents.debian_root import debian_root, in_debian, listing
+from agents.linux_agent import AGENT
 from support.running_api import RunningApi, running_api
+from support.waiting import eventually_async
 
-AGENT = Path(__file__).parents[2] / "agents" / "linux" / "linux-agent.sh"
-DEBIAN, PACKAGES = "bookworm", "curl,ca-certificates,systemd"
 HOST = "guest-in-a-chroot"
-ROOT_ONLY = "installing is tested in a chroot, which needs root: sudo make test SUITES=agents"
 
 
 @pytest.fixture(scope="module")
 def debian() -> Iterator[Path]:
-    """A minimal Debian."""
-    program = shutil.which("debootstrap") or "/usr/sbin/debootstrap"
-    if not Path(program).exists():
-        pytest.fail("debootstrap is not on this machine; get it with: apt-get install debootstrap")
-    if os.geteuid() != 0:
-        pytest.fail(ROOT_ONLY)
-    with server_folder("debian") as folder:
-        root = folder / "root"
-        made = subprocess.run(
-            [program, "--variant=minbase", f"--include={PACKAGES}", DEBIAN, str(root)],
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        log = root / "debootstrap" / "debootstrap.log"
-        said = log.read_text()[-1500:] if log.exists() else ""
-        assert made.returncode == 0, f"debootstrap could not fetch: {made.stdout[-500:]}{said}"
-        # The chroot sees this machine's kernel, and with it /proc.
-        mounted = subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=False)
-        assert mounted.returncode == 0
-        try:
-            yield root
-        finally:
-            subprocess.run(["umount", str(root / "proc")], check=True)
+    """A minimal Debian, for all tests of this file: each leaves it without an agent."""
+    with debian_root() as root:
+        yield root
 
 
 @pytest.fixture
@@ -57,35 +33,38 @@ async def api(database_url: str) -> AsyncIterator[RunningApi]:
         yield running
 
 
-async def in_debian(root: Path, command: str) -> tuple[int, str]:
-    """Run a shell command there; its code and all it said."""
-    process = await asyncio.create_subprocess_exec(
-        *("chroot", str(root), "sh", "-c", command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode is not None
-    return process.returncode, out.decode(errors="replace")
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """What is typed in that Debian to get and run the installer."""
+
+    root: Path
+    api: RunningApi
+
+    @property
+    def server(self) -> str:
+        return f"http://127.0.0.1:{self.api.port}"
+
+    async def install(self, options: str, token: str = "") -> tuple[int, str]:
+        """Fetch the installer, with a token in the header, and run it."""
+        (self.root / "root/header").write_text(f"X-Enrolment-Token: {token}" if token else "")
+        fetched = f"curl -fsS -H @/root/header {self.server}/install.sh"
+        return await in_debian(self.root, f"{fetched} | sh -s -- {options}")
+
+    async def token(self, **wishes: object) -> str:
+        """Make an enrolment token."""
+        wish = {"name": "test", "cluster": "default", "minutes": 10, "uses": 1, **wishes}
+        made = await self.api.http.post("/api/enrolment-tokens", json=wish, headers=self.api.admin)
+        assert made.is_success, made.text
+        token: str = made.json()["token"]
+        return token
 
 
-def listing(root: Path) -> list[str]:
-    """The agent's files there, with their modes and owners."""
-    found = []
-    for name in (
-        "opt/healthcheck/linux-agent.sh",
-        "etc/defib/agent.conf",
-        "etc/defib/agent.key",
-        "etc/systemd/system/defib-agent.service",
-        "etc/systemd/system/multi-user.target.wants/defib-agent.service",
-    ):
-        path = root / name
-        if path.is_symlink() or path.exists():
-            at = path.lstat()
-            found.append(f"{name} {at.st_mode & 0o777:o} {at.st_uid != 0}")
-    return found
+@pytest.fixture
+async def fetching(debian: Path, api: RunningApi) -> AsyncIterator[Fetching]:
+    """Afterwards nothing is left of what a test installed, whatever came of it."""
+    here = Fetching(debian, api)
+    yield here
+    await here.install("--uninstall")
 
 
 async def test_install_upgrade_and_uninstall(debian: Path, api: RunningApi) -> None:
@@ -127,6 +106,7 @@ async def test_install_upgrade_and_uninstall(debian: Path, api: RunningApi) -> N
     settings = (debian / "etc/defib/agent.conf").read_text()
     code, said = await in_debian(debian, f"{fetched} --upgrade")
     assert code == 0, said
+    assert "in place of 0.0.1" in said
     assert (debian / "opt/healthcheck/linux-agent.sh").read_bytes() == AGENT.read_bytes()
     assert (debian / "etc/defib/agent.conf").read_text() == settings
 
@@ -152,34 +132,135 @@ async def test_install_upgrade_and_uninstall(debian: Path, api: RunningApi) -> N
 
 
 async def test_an_enrolment_token_becomes_a_key_and_without_systemd_cron_starts_it(
-    debian: Path, api: RunningApi
+    debian: Path, fetching: Fetching
 ) -> None:
-    server = f"http://127.0.0.1:{api.port}"
-    wish = {"name": "test", "cluster": "default", "minutes": 10, "uses": 1}
-    made = await api.http.post("/api/enrolment-tokens", json=wish, headers=api.admin)
-    assert made.is_success, made.text
-    (debian / "root/header").write_text(f"X-Enrolment-Token: {made.json()['token']}")
-    fetched = f"curl -fsS -H @/root/header {server}/install.sh | sh -s --"
+    token = await fetching.token()
     options = f"--service cron --vmid 4712 --hostname {HOST} --interval 1"
 
-    code, said = await in_debian(debian, f"{fetched} {options}")
+    code, said = await fetching.install(options, token)
     assert code == 0, said
     assert "enrolling at" in said
     assert "the first report was accepted" in said
     key = (debian / "etc/defib/agent.key").read_text().strip()
-    assert key not in said + made.text
+    assert key not in said
+    assert token not in said
     line = (debian / "etc/cron.d/defib-agent").read_text().splitlines()[-1]
     assert line.startswith("* * * * * root ")
     command = line.removeprefix("* * * * * root ")
     # The enrolment token is used up: another machine is told so, and this one keeps its key.
-    code, said = await in_debian(debian, f"{fetched} {options} --re-enrol")
+    code, said = await fetching.install(f"{options} --re-enrol", token)
     assert code == 1
     assert "unknown, expired or used up" in said
     assert (debian / "etc/defib/agent.key").read_text().strip() == key
     # What cron would do, twice: the second finds the first and ends.
     code, said = await in_debian(debian, f"({command}) & sleep 3; {command}; echo second: $?")
     assert "second: 0" in said
-    code, said = await in_debian(debian, f"{fetched} --uninstall")
+    code, said = await fetching.install("--uninstall")
     assert code == 0, said
     assert "ending the agent" in said
     assert not (debian / "etc/cron.d/defib-agent").exists()
+
+
+async def test_what_goes_wrong_for_a_newcomer_is_said_in_a_line_and_changes_nothing(
+    debian: Path, fetching: Fetching
+) -> None:
+    options = f"--vmid 4713 --hostname {HOST}"
+    code, said = await fetching.install(options, "no-such-token")
+    assert code == 1
+    assert "the enrolment token is unknown, expired or used up; make a new one" in said
+    assert "nothing was changed on this machine" in said
+    # Outside of what the token may enrol: the server's own words, and not its JSON.
+    code, said = await fetching.install(options, await fetching.token(vmidFrom=5000, vmidTo=5010))
+    assert code == 1
+    assert "enrolment was refused (403): " in said
+    assert "{" not in said.splitlines()[-1]
+    code, said = await fetching.install(f"--url http://127.0.0.1:9 {options}", "a-token")
+    assert code == 1
+    assert "cannot fetch http://127.0.0.1:9/agent/linux-agent.sh" in said
+    code, said = await fetching.install("--vmid one-hundred", "a-token")
+    assert code == 2
+    assert "--vmid must be the VM's number in Proxmox" in said
+    code, said = await fetching.install("--upgrade", "a-token")
+    assert code == 1
+    assert "nothing to upgrade: no agent is installed here" in said
+    assert listing(debian) == []
+    code, said = await in_debian(debian, "id defib-agent")
+    assert "no such user" in said
+
+
+async def test_the_example_for_cloud_init_installs_the_agent_as_it_stands(
+    debian: Path, fetching: Fetching
+) -> None:
+    given = (await fetching.api.get("/api/install")).json()
+    text = given["cloudInit"].replace(given["placeholder"], await fetching.token())
+    assert text.startswith("#cloud-config\n")
+    config = yaml.safe_load(text)
+    for file in config["write_files"]:
+        path = debian / file["path"].lstrip("/")
+        path.write_text(file["content"])
+        path.chmod(int(file["permissions"], 8))
+    # A machine of its own has a number in Proxmox or an SMBIOS UUID; the chroot has neither.
+    install, clean = config["runcmd"]
+    code, said = await in_debian(debian, f"{install} --vmid 4714 --hostname {HOST}; {clean}")
+    assert "the first report was accepted" in said, said
+    assert code == 0
+    assert list((debian / "root").glob("defib-*")) == []
+    assert (await fetching.install("--uninstall"))[0] == 0
+
+
+async def test_where_cron_has_a_table_for_each_user_other_lines_stay(
+    debian: Path, fetching: Fetching
+) -> None:
+    """As on Alpine: no /etc/cron.d."""
+    (debian / "etc/cron.d").rename(debian / "etc/cron.d.away")
+    table = debian / "etc/crontabs/root"
+    table.parent.mkdir()
+    table.write_text("0 3 * * * echo nightly\n")
+    try:
+        options = f"--service cron --vmid 4715 --hostname {HOST} --interval 1"
+        code, said = await fetching.install(options, await fetching.token())
+        assert code == 0, said
+        assert "cron starts it within a minute" in said
+        nightly, ours = table.read_text().splitlines()
+        assert nightly == "0 3 * * * echo nightly"
+        assert ours.startswith("* * * * * mkdir -p /run/defib-agent")
+        await in_debian(debian, f"({ours.removeprefix('* * * * * ')}) &")
+        await eventually_async(
+            lambda: reports_of(fetching.api, 3), what="reports", deadline_seconds=60
+        )
+        code, said = await fetching.install("--uninstall")
+        assert code == 0, said
+        assert "ending the agent" in said
+        assert table.read_text() == "0 3 * * * echo nightly\n"
+    finally:
+        table.unlink()
+        table.parent.rmdir()
+        (debian / "etc/cron.d.away").rename(debian / "etc/cron.d")
+
+
+async def reports_of(api: RunningApi, count: int) -> bool:
+    [(stored,)] = await api.sql("SELECT count(*) FROM vm_metric")
+    return int(stored) >= count
+
+
+async def test_openrc_starts_it_stops_it_and_forgets_it(debian: Path, fetching: Fetching) -> None:
+    options = f"--service openrc --vmid 4716 --hostname {HOST} --interval 1"
+    code, said = await in_debian(debian, "mkdir -p /run/openrc && touch /run/openrc/softlevel")
+    assert code == 0, said
+    code, said = await fetching.install(options, await fetching.token())
+    assert code == 0, said
+    assert "it runs: rc-service defib-agent status" in said
+    await eventually_async(lambda: reports_of(fetching.api, 3), what="reports", deadline_seconds=60)
+    code, said = await in_debian(debian, "rc-service defib-agent status")
+    assert code == 0, said
+    # A second run finds all as it should be.
+    code, said = await fetching.install(options)
+    assert code == 0, said
+    assert "unchanged" in said
+    code, said = await fetching.install("--uninstall")
+    assert code == 0, said
+    assert re.search("stopping the service defib-agent", said)
+    assert not (debian / "etc/init.d/defib-agent").exists()
+    assert not list((debian / "run").glob("defib-agent/pid"))
+    states = await fetching.api.sql("SELECT status FROM vm_state")
+    assert states == [("stopping",)]

@@ -1,19 +1,16 @@
 """What the agent sends, against the seed, the API's own decoder and independent readings."""
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from agents.linux_agent import KEY, Agent
+from agents.linux_agent import KEY, SHELLS, Agent, obtain
 from agents.report_server import ReportServer
 from defib_api.ingest.report import decode
+from defib_dev.agent_check import figures
 
 MIB = 1024 * 1024
 SEED_FIELDS = {
@@ -101,26 +98,13 @@ async def test_the_figures_agree_with_psutil(agent: Agent) -> None:
     assert 0 <= report["cpuUsage"] <= 100
 
 
-async def test_cpu_on_a_loaded_machine_agrees_with_psutil(agent: Agent) -> None:
-    with spinning():
-        before = psutil.cpu_times()
-        done = await agent.run("--dry-run")
-        after = psutil.cpu_times()
-    total = sum(after[:8]) - sum(before[:8])
-    idle = after.idle + after.iowait - before.idle - before.iowait
-    figure = json.loads(done.out)["cpuUsage"]
-    # The agent looks at one second within a slightly longer stretch.
-    assert figure == pytest.approx(100 * (1 - idle / total), abs=20)
-    assert figure >= 60 / (psutil.cpu_count() or 1)
-
-
-@contextmanager
-def spinning() -> Iterator[None]:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinner:
-        try:
-            yield
-        finally:
-            spinner.kill()
+@pytest.mark.parametrize("shell", SHELLS)
+def test_cpu_on_a_loaded_machine_agrees_with_psutil(shell: str) -> None:
+    obtain(shell)
+    found = {one.name: one for one in figures.compare(1.0, load=1, shell=shell)}["CPU"]
+    # Both look at the same second, the agent from a moment before to a moment after it.
+    assert abs(found.difference) <= 20
+    assert found.agent >= 60 / (psutil.cpu_count() or 1)
 
 
 async def test_an_odd_host_name_arrives_as_it_is(agent: Agent, server: ReportServer) -> None:

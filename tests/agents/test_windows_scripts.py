@@ -47,6 +47,35 @@ def test_nothing_forbidden_is_in_it(script: Path, what: str) -> None:
     assert re.findall(FORBIDDEN[what], script.read_text()) == []
 
 
+@pytest.mark.parametrize("name", ["install.ps1", "uninstall.ps1"])
+def test_rights_are_asked_for_in_words_and_a_dry_run_needs_none(name: str) -> None:
+    # #Requires counts in files only, and the installer's text comes over the network.
+    text = (FOLDER / name).read_text()
+    assert "#Requires -RunAsAdministrator" not in text
+    assert "WindowsBuiltInRole]::Administrator" in text
+    assert re.search(r"-not \$DryRun -and -not .*\n?.*throw ", text)
+
+
+@pytest.mark.parametrize("name", ["install.ps1", "windows-agent.ps1"])
+def test_whoever_speaks_to_the_server_can_do_tls_1_2(name: str) -> None:
+    text = (FOLDER / name).read_text()
+    assert re.search(r"if \(\[int\]\$now -ne 0\) .*SecurityProtocolType\]::Tls12", text)
+
+
+def test_a_task_a_key_and_a_folder_are_for_the_system_and_the_agents_account_alone() -> None:
+    text = (FOLDER / "install.ps1").read_text()
+    assert "'S-1-5-18', 'S-1-5-32-544', 'S-1-5-19'" in text
+    assert "SetAccessRuleProtection($true, $false)" in text
+    assert "-RunLevel Limited" in text
+    # The folder is closed before the key is in it.
+    assert text.index("Set-Private $Folder $true") < text.index("Write-File 'agent.key'")
+
+
+def test_nothing_is_asked_so_that_it_runs_unattended() -> None:
+    for script in SCRIPTS:
+        assert not re.search(r"-Confirm(?!:\$false)|Mandatory|-Credential\b", script.read_text())
+
+
 def test_platform_calls_stand_in_functions_of_their_own() -> None:
     calls = r"Get-CimInstance|Get-ItemProperty|Get-Acl|Get-Random|Start-Sleep|System\.Net\.Http"
     inside = re.split(r"^function ", AGENT, flags=re.MULTILINE)

@@ -64,6 +64,11 @@ class Spread:
         return max(self.seconds)
 
     @property
+    def mean(self) -> float:
+        """How many report in a second on average."""
+        return self.agents / max(1, self.last)
+
+    @property
     def busiest(self) -> int:
         """How many report in the fullest second."""
         return max(self.seconds.values())

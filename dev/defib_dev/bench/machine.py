@@ -57,6 +57,14 @@ def disturbance(seconds: float = 1.0) -> Described:
     }
 
 
+def in_a_line(checkout: Path) -> str:
+    """When and on what: the beginning of a sentence for a page."""
+    return (
+        f"Measured {now_text()[:10]} at commit `{_commit(checkout)}` on "
+        f"{psutil.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()}"
+    )
+
+
 def filesystem_of(folder: Path) -> str:
     """The kind of file system that a folder is on."""
     mounts = [

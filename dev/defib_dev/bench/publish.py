@@ -15,14 +15,19 @@ SOAK = (
 
 
 def publish(results: Results, page: Path, marks: tuple[str, str] = (BEGIN, END)) -> None:
+    """Write them between the marks; raise BenchError where these are not there."""
+    put_between(page, marks, tables.markdown(results))
+
+
+def put_between(page: Path, marks: tuple[str, str], text: str) -> None:
     """Replace what is between the marks; raise BenchError where they are not there."""
     first, last = marks
     try:
-        text = page.read_text()
+        old = page.read_text()
     except OSError as error:
         raise BenchError(f"{page} cannot be read: {error}") from error
-    before, begin, rest = text.partition(first)
+    before, begin, rest = old.partition(first)
     _, end, after = rest.partition(last)
     if not begin or not end:
         raise BenchError(f"{page} must hold these two lines, in this order:\n{first}\n{last}")
-    page.write_text(f"{before}{first}\n\n{tables.markdown(results)}\n{last}{after}")
+    page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")

@@ -513,8 +513,7 @@ uninstall_agent() {
         act "stopping and disabling defib-agent.service" disable_unit
     fi
     if has rc-service && [ -e /etc/init.d/defib-agent ]; then
-        act "stopping the service defib-agent" rc-service defib-agent stop
-        act "disabling it" rc-update -q del defib-agent
+        act "stopping and disabling the service defib-agent" disable_service
     fi
     if [ -r /etc/crontabs/root ] && grep -q defib-agent /etc/crontabs/root; then
         sed '/defib-agent/d' /etc/crontabs/root >"$work/crontab"
@@ -531,6 +530,12 @@ uninstall_agent() {
         if has userdel; then act "removing the account $user" userdel "$user"; else act "removing the account $user" deluser "$user"; fi
     fi
     if [ "$changed" = 0 ]; then say "unchanged: no agent is installed"; else say "removed. In Defib the VM goes down unless you pause or remove it there"; fi
+}
+
+# One that does not run, or was never enabled, is to be removed all the same.
+disable_service() {
+    rc-service defib-agent stop || :
+    rc-update -q del defib-agent default || :
 }
 
 disable_unit() {

@@ -63,6 +63,17 @@ SYSTEM: dict[str, Any] = {
             }
         ],
     },
+    "relays": [
+        {
+            "name": "berlin",
+            "cluster": "default",
+            "provedAt": "2024-01-01T12:00:00Z",
+            "live": True,
+            "waiting": 0,
+            "lost": 0,
+            "version": "0.1.0",
+        }
+    ],
     "operator": {
         "leader": "defib-operator-0",
         "lastSweep": "2024-01-01T11:59:54Z",

@@ -1,11 +1,12 @@
 import { QueryClient, QueryObserver } from '@tanstack/react-query';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Failure } from '@/api/failure';
 import { fleetWith, pageWith } from '@/live/apply';
 import { LiveConnection, retryAfterMs } from '@/live/connection';
 import { freshnessOf } from '@/live/freshness';
 import { ReadsWatch } from '@/live/reads_watch';
 import { eventOf, eventsOf } from '@/live/server_sent_events';
+import { ASLEEP_AFTER_MS, watchSleep } from '@/live/sleep';
 
 const change = {
   id: 'vm_7',
@@ -95,11 +96,11 @@ describe('the stream of changes', () => {
 
 describe('freshness', () => {
   test('goes by what was heard, on a clock nobody can set', () => {
-    const state = { mode: 'live' as const, heardAt: 1000 };
+    const state = { mode: 'live' as const, heardAt: 1000, since: 0 };
     expect(freshnessOf(state, null, 6000)).toBe('live');
     expect(freshnessOf(state, null, 26_000)).toBe('stale');
     expect(freshnessOf(state, null, 90_000)).toBe('offline');
-    expect(freshnessOf({ mode: 'polling', heardAt: 1000 }, null, 6000)).toBe('polling');
+    expect(freshnessOf({ ...state, mode: 'polling' }, null, 6000)).toBe('polling');
   });
 
   test('is stale beside a living stream where a read fails for too long, until it answers', async () => {
@@ -121,13 +122,119 @@ describe('freshness', () => {
     cache.setQueryData(['a'], 2); // by the stream
     expect(reads.oldest(cache.getQueryCache(), now)?.ageSeconds).toBe(30);
     const failing = reads.oldest(cache.getQueryCache(), now);
-    expect(freshnessOf({ mode: 'live', heardAt: now }, failing, now)).toBe('stale');
+    expect(freshnessOf({ mode: 'live', heardAt: now, since: 0 }, failing, now)).toBe('stale');
     answer = () => 3;
     await watched.refetch();
     expect(reads.oldest(cache.getQueryCache(), now)).toBeNull();
     leave();
     stop();
     cache.clear();
+  });
+});
+
+describe('a page that nobody looks at', () => {
+  test('is not live before what is in sight has been asked for anew', async () => {
+    const cache = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+    const queries = cache.getQueryCache();
+    const reads = new ReadsWatch();
+    let answer: () => unknown = () => 1;
+    const stop = queries.subscribe((event) => void reads.note(event, 0));
+    const watched = new QueryObserver(cache, { queryKey: ['a'], queryFn: async () => answer() });
+    const leave = watched.subscribe(() => undefined);
+    await watched.refetch();
+    expect(reads.isWaking(queries)).toBe(false);
+    reads.sleep();
+    expect(reads.isWaking(queries)).toBe(true);
+    reads.wake(queries);
+    for (const kind of ['unreachable', 'signedOut'] as const) {
+      answer = () => {
+        throw new Failure(kind, 'no');
+      };
+      await watched.refetch();
+      expect(reads.isWaking(queries)).toBe(true);
+    }
+    const state = { mode: 'live' as const, heardAt: 1000, since: 90_000 };
+    expect(freshnessOf(state, null, 91_000, true)).toBe('connecting');
+    expect(freshnessOf(state, null, 120_000, true)).toBe('stale');
+    answer = () => {
+      throw new Failure('notFound', 'it is gone');
+    };
+    await watched.refetch();
+    expect(reads.isWaking(queries)).toBe(false);
+    leave();
+    stop();
+    cache.clear();
+  });
+
+  test('goes on with the stream where it was', async () => {
+    const asked: (string | null)[] = [];
+    const taken: unknown[] = [];
+    const connection = new LiveConnection(
+      { snapshot: (it) => taken.push(it), changes: () => undefined, resync: () => undefined },
+      async (lastId, signal) => {
+        asked.push(lastId);
+        const first = new TextEncoder().encode('event: snapshot\nid: 3\ndata: {"version":3}\n\n');
+        const body = new ReadableStream<Uint8Array>({
+          start: (controller) => {
+            controller.enqueue(first);
+            signal.addEventListener('abort', () => controller.error(signal.reason));
+          },
+        });
+        return new Response(body);
+      },
+    );
+    connection.start();
+    await vi.waitFor(() => expect(taken).toHaveLength(1));
+    connection.sleep();
+    expect(connection.state().mode).toBe('connecting');
+    connection.start();
+    await vi.waitFor(() => expect(taken).toHaveLength(2));
+    connection.stop();
+    expect(asked).toEqual([null, '3']);
+  });
+});
+
+describe('sleep', () => {
+  function watched() {
+    const said: string[] = [];
+    const stop = watchSleep({ sleep: () => said.push('sleep'), wake: () => said.push('wake') });
+    onTestFinished(() => {
+      stop();
+      show('visible');
+      vi.useRealTimers();
+    });
+    return said;
+  }
+
+  function show(state: 'visible' | 'hidden') {
+    Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }
+
+  test('is what a tab out of sight falls into, and a glance elsewhere is not', () => {
+    vi.useFakeTimers();
+    const said = watched();
+    show('hidden');
+    vi.advanceTimersByTime(ASLEEP_AFTER_MS - 1);
+    show('visible');
+    expect(said).toEqual([]);
+    show('hidden');
+    vi.advanceTimersByTime(ASLEEP_AFTER_MS);
+    expect(said).toEqual(['sleep']);
+    show('visible');
+    expect(said).toEqual(['sleep', 'wake']);
+  });
+
+  test('is noticed of a machine that was suspended: its monotonic clock stood still', () => {
+    vi.useFakeTimers();
+    const said = watched();
+    vi.advanceTimersByTime(60_000);
+    expect(said).toEqual([]);
+    vi.setSystemTime(Date.now() + 3_600_000);
+    vi.advanceTimersByTime(2000);
+    expect(said).toEqual(['sleep', 'wake']);
+    vi.advanceTimersByTime(60_000);
+    expect(said).toEqual(['sleep', 'wake']);
   });
 });
 

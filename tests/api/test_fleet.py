@@ -175,6 +175,24 @@ async def test_the_system_names_what_holds_and_who_is_blind(bare: RunningApi) ->
     assert system["operator"]["leader"] == "op-0"
 
 
+async def test_the_system_says_which_relays_are_heard(bare: RunningApi) -> None:
+    await bare.sql(
+        "INSERT INTO relay (name, cluster_id, sha256, proved_at, revoked_at, waiting, lost, version)"
+        " SELECT r.name, c.id, sha256(r.name::bytea), now() - r.ago, r.revoked, 5, 1, '1.2'"
+        " FROM proxmox_cluster c, (VALUES ('away', interval '1 hour', NULL::timestamptz),"
+        " ('gone', interval '0', now()), ('here', interval '0', NULL),"
+        " ('new', NULL, NULL)) AS r(name, ago, revoked)"
+    )
+    relays = (await bare.get("/api/system")).json()["relays"]
+    assert [(one["name"], one["live"]) for one in relays] == [
+        ("away", False),
+        ("here", True),
+        ("new", False),
+    ]
+    assert relays[2]["provedAt"] is None
+    assert (relays[0]["cluster"], relays[0]["waiting"], relays[0]["lost"]) == ("default", 5, 1)
+
+
 async def test_ingest_is_blind_once_nobody_proves_it(bare: RunningApi) -> None:
     # The clock runs on without the replicas: for the database an hour has passed.
     await bare.sql(

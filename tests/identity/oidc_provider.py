@@ -95,7 +95,7 @@ class OidcProvider:
 @asynccontextmanager
 async def oidc_provider(folder: Path, callback: str) -> AsyncIterator[OidcProvider]:
     """A running provider that sends browsers back to `callback`."""
-    _install()
+    install()
     provider = OidcProvider(folder, callback)
     try:
         await provider.start()
@@ -158,7 +158,7 @@ async def browser(origin: str) -> AsyncIterator[Browser]:
         yield Browser(http, origin)
 
 
-def _install() -> None:
+def install() -> None:
     """Have the locked packages, once for each lock."""
     modules, lock = FOLDER / "node_modules", FOLDER / "package-lock.json"
     stamp = modules / ".defib-installed"

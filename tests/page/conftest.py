@@ -8,8 +8,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from defib_dev.bench.page import CHROMIUM, FLAGS
 from page.cast import Cast
+from page.side_api import SideApi, side_api
 from support.folders import server_folder
 from support.live_stack import LiveStack, running_stack
+from support.postgres import TestPostgres
 
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -35,6 +37,13 @@ def cast(stack: LiveStack) -> Cast:
     cast = Cast(stack)
     cast.enter()
     return cast
+
+
+@pytest.fixture(scope="session")
+def large(postgres_server: TestPostgres) -> Iterator[SideApi]:
+    """An API before 10,000 VMs, without an operator."""
+    with side_api(postgres_server, 10_000) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,14 +49,20 @@ def _filled(postgres: TestPostgres, vms: int) -> tuple[str, str]:
 
 
 @contextmanager
-def side_api(postgres: TestPostgres, vms: int) -> Iterator[SideApi]:
-    """Serve a fleet of this size."""
+def side_api(
+    postgres: TestPostgres,
+    vms: int,
+    *,
+    port: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[SideApi]:
+    """Serve a fleet of this size; `settings` are more variables of the API's."""
     page = dashboard.of_checkout()
     assert page is not None
     # Playwright keeps a loop running in this thread.
     with ThreadPoolExecutor(1) as aside:
         database_url, token = aside.submit(_filled, postgres, vms).result()
-    port = free_port()
+    port = port or free_port()
     spec = ProcessSpec(
         "api",
         (sys.executable, "-m", "defib_cli.main", "api", "serve"),
@@ -67,6 +73,7 @@ def side_api(postgres: TestPostgres, vms: int) -> Iterator[SideApi]:
             "DEFIB_LOG_LEVEL": "warning",
             "DEFIB_DATABASE_URL": database_url,
             "DEFIB_FRONTEND_DIR": str(page.built),
+            **(settings or {}),
         },
         dies_with_parent=True,
     )

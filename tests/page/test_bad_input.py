@@ -1,9 +1,7 @@
 """What goes wrong around the page: odd names, odd clocks, half answers, fleets of any size."""
 
 import re
-from collections.abc import Iterator
 
-import pytest
 from playwright.sync_api import Route, expect
 
 from page.conftest import Opened
@@ -12,7 +10,6 @@ from page.side_api import SideApi, side_api
 from support.live_stack import LiveStack
 from support.postgres import TestPostgres
 
-MANY = 10_000
 AN_HOUR_AHEAD = """
 const Real = Date;
 globalThis.Date = class extends Real {
@@ -20,12 +17,6 @@ globalThis.Date = class extends Real {
   static now() { return Real.now() + 3600000; }
 };
 """
-
-
-@pytest.fixture(scope="module")
-def large(postgres_server: TestPostgres) -> Iterator[SideApi]:
-    with side_api(postgres_server, MANY) as found:
-        yield found
 
 
 def test_an_empty_fleet_says_what_to_do(postgres_server: TestPostgres, opened: Opened) -> None:

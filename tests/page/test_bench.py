@@ -17,7 +17,7 @@ def test_each_thing_a_person_waits_for_has_its_figures(tmp_path: Path) -> None:
         found = aside.submit(run.run, *arguments).result()
     assert (found.faults, found.left_out) == ([], [])
     keys = {figure.key for section in found.sections for figure in section.figures}
-    waits = ("first_view", "filter", "sort", "scroll", "hover")
+    waits = ("first_view", "filter", "filter.api", "sort", "sort.api", "scroll", "hover")
     assert keys == {
         *(f"page.{wait}.{percent}" for wait in waits for percent in ("p50", "p95")),
         "page.heap",

@@ -37,6 +37,17 @@ def test_search_and_counters_narrow_the_fleet_and_back_widens_it(opened: Opened)
     expect(page).not_to_have_url(re.compile("health"))
 
 
+def test_what_one_presses_is_asked_for_before_the_button_is_let_go(opened: Opened) -> None:
+    page = opened("/?view=table")
+    shown(page)
+    page.get_by_role("link", name=re.compile("Unknown")).hover()
+    with page.expect_request(re.compile(r"/api/vms\?.*health=unknown")):
+        page.mouse.down()
+    assert "health" not in page.url
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("health=unknown"))
+
+
 def test_a_link_leads_to_a_vm_over_the_fleet_as_it_was_narrowed(opened: Opened) -> None:
     page = opened("/?view=table&sort=hostname&search=web-server")
     shown(page)

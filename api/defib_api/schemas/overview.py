@@ -30,6 +30,18 @@ class Ingest(ApiModel):
     replicas: list[Replica]
 
 
+class Relay(ApiModel):
+    """A relay that may report."""
+
+    name: str
+    cluster: str
+    proved_at: Moment | None = Field(description="null: it has not reported yet.")
+    live: bool = Field(description="false: the VMs behind it are not judged by their silence.")
+    waiting: int = Field(description="Reports on its disk, when it was last heard.")
+    lost: int = Field(description="Reports that it had to drop.")
+    version: str | None
+
+
 class Operator(ApiModel):
     """The operator, as the database knows it."""
 
@@ -128,6 +140,7 @@ class System(ApiModel):
     timestamp: Moment
     version: str
     ingest: Ingest
+    relays: list[Relay]
     operator: Operator
     clusters: list[Cluster]
     holds: list[HoldCount]
@@ -147,6 +160,7 @@ class System(ApiModel):
             timestamp=seen.now,
             version=version,
             ingest=_ingest(seen),
+            relays=_relays(seen),
             operator=_operator(seen),
             clusters=_clusters(seen),
             holds=[
@@ -217,6 +231,21 @@ def _ingest(seen: Overview) -> Ingest:
             for one in seen.ingest.replicas
         ],
     )
+
+
+def _relays(seen: Overview) -> list[Relay]:
+    return [
+        Relay(
+            name=one.name,
+            cluster=one.cluster,
+            proved_at=one.proved_at,
+            live=one.live,
+            waiting=one.waiting,
+            lost=one.lost,
+            version=one.version,
+        )
+        for one in seen.relays
+    ]
 
 
 def _operator(seen: Overview) -> Operator:

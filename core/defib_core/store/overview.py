@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.system_config import parse_system_config
-from defib_core.store import controls, intents, lease
+from defib_core.store import controls, intents, lease, relays
 from defib_core.store.controls import GlobalStop
 from defib_core.store.holds import ALERTING
 
@@ -30,6 +30,19 @@ class IngestView:
 
     replicas: Sequence[ReplicaView]
     blind_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RelayView:
+    """A relay that may report. `proved_at` None: it never has; `waiting`, `lost`: its own words."""
+
+    name: str
+    cluster: str
+    proved_at: datetime | None
+    live: bool
+    waiting: int
+    lost: int
+    version: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,7 @@ class Overview:
 
     now: datetime
     ingest: IngestView
+    relays: Sequence[RelayView]
     operator: OperatorView
     clusters: Sequence[ClusterView]
     holds: Sequence[HoldView]
@@ -162,10 +176,13 @@ GROUP BY c.id ORDER BY c.namespace, c.name
 
 async def overview(connection: AsyncConnection, namespace: str, now: datetime) -> Overview:
     """Read how Defib is."""
+    spec = (await connection.execute(POLICY, {"namespace": namespace})).scalar_one()
+    blind_after = parse_system_config(spec).to_policy().safety.blind_after
     held = [HoldView(**row._mapping) for row in await connection.execute(HOLDS)]
     return Overview(
         now=now,
-        ingest=await _ingest(connection, namespace, now),
+        ingest=await _ingest(connection, blind_after, now),
+        relays=await _relays(connection, blind_after, now),
         operator=await _operator(connection, now),
         clusters=[ClusterView(**row._mapping) for row in await connection.execute(CLUSTERS)],
         holds=held,
@@ -180,9 +197,9 @@ async def configs(connection: AsyncConnection) -> Sequence[ConfigView]:
     return [ConfigView(**row._mapping) for row in await connection.execute(CONFIGS)]
 
 
-async def _ingest(connection: AsyncConnection, namespace: str, now: datetime) -> IngestView:
-    spec = (await connection.execute(POLICY, {"namespace": namespace})).scalar_one()
-    blind_after = parse_system_config(spec).to_policy().safety.blind_after
+async def _ingest(
+    connection: AsyncConnection, blind_after: timedelta, now: datetime
+) -> IngestView:
     replicas = [
         ReplicaView(row.replica, row.started_at, row.proved_at, now - row.proved_at <= blind_after)
         for row in await connection.execute(REPLICAS)
@@ -191,6 +208,24 @@ async def _ingest(connection: AsyncConnection, namespace: str, now: datetime) ->
         return IngestView(replicas, None)
     last = max((one.proved_at for one in replicas), default=now)
     return IngestView(replicas, last)
+
+
+async def _relays(
+    connection: AsyncConnection, blind_after: timedelta, now: datetime
+) -> Sequence[RelayView]:
+    return [
+        RelayView(
+            name=one.name,
+            cluster=one.cluster,
+            proved_at=one.proved_at,
+            live=relays.blind_since(one.proved_at, blind_after, now) is None,
+            waiting=one.waiting,
+            lost=one.lost,
+            version=one.version,
+        )
+        for one in await relays.listed(connection)
+        if one.revoked_at is None
+    ]
 
 
 async def _operator(connection: AsyncConnection, now: datetime) -> OperatorView:

@@ -200,17 +200,20 @@ async def clocks(
             name=row.name,
             blind_since=None
             if row.revoked_at is not None
-            else _blind_since(row.proved_at, blind_after, now),
+            else blind_since(row.proved_at, blind_after, now),
             floor=max((at for at in (row.back_at, row.revoked_at) if at is not None), default=None),
         )
         for row in rows
     ]
 
 
-def _blind_since(
+def blind_since(
     proved_at: datetime | None, blind_after: timedelta, now: datetime
 ) -> datetime | None:
-    """A proof from the future was made before the clock jumped back: it proves nothing now."""
+    """Since when a relay is not heard; None while it is.
+
+    A proof from the future was made before the clock jumped back: it proves nothing now.
+    """
     if proved_at is None or proved_at > now + CLOCK_JUMP:
         return now
     return proved_at if now - proved_at > blind_after else None

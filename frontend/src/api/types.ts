@@ -31,6 +31,10 @@ export type Coverage = Schemas['Coverage'];
 export type Notifications = Schemas['Notifications'];
 export type SignInWays = Schemas['SignInWays'];
 export type System = Schemas['System'];
+export type Relay = Schemas['Relay'];
 export type Brake = Schemas['Brake'];
 export type Cluster = Schemas['Cluster'];
 export type Config = Schemas['Config'];
+
+/** The relays; none where a replica of the version before answers, which does not tell them. */
+export const relaysOf = (system: System): readonly Relay[] => system.relays ?? [];

@@ -8,7 +8,7 @@ import { Link } from 'wouter';
 import { serverNow } from '@/api/clock';
 import { keys } from '@/api/keys';
 import { readSystem } from '@/api/reads';
-import type { System } from '@/api/types';
+import { relaysOf, type System } from '@/api/types';
 import { isLate } from '@/live/freshness';
 import { type LiveView, useLive } from '@/live/live';
 import { en } from '@/text/en';
@@ -32,7 +32,7 @@ export function Alarms() {
     refetchInterval: REFRESH_MS,
   });
   const late = useLasting(isLate(live.freshness), LATE_FOR_MS);
-  const good = !late && (system.data === undefined || judges(system.data));
+  const good = !late && !live.waking && (system.data === undefined || judges(system.data));
   useEffect(() => vouch(good), [good]);
   return (
     <div
@@ -67,6 +67,7 @@ function SystemAlarms({ system }: { system: System }) {
     <>
       {!system.ingest.live && <Banner weight="danger">{blindText(system)}</Banner>}
       <SweepAlarm system={system} />
+      <RelayAlarms system={system} />
       {system.globalStop && (
         <Banner weight="warning" action={<More />}>
           {en.system.globalStopBanner(system.globalStop.startedBy, system.globalStop.reason)}
@@ -87,6 +88,19 @@ function SweepAlarm({ system }: { system: System }) {
   if (lastSweep === null) return <Banner weight="danger">{en.system.noSweepBanner}</Banner>;
   if (sweepAgeSeconds === null || sweepAgeSeconds < SWEEP_LATE_SECONDS) return null;
   return <Banner weight="danger">{en.system.sweepBanner(durationText(sweepAgeSeconds))}</Banner>;
+}
+
+/** One that was never heard is being set up. */
+function RelayAlarms({ system }: { system: System }) {
+  return relaysOf(system).map(
+    ({ name, live, provedAt }) =>
+      !live &&
+      provedAt !== null && (
+        <Banner key={name} weight="warning" action={<More />}>
+          {en.system.relayBanner(name, durationText((serverNow() - Date.parse(provedAt)) / 1000))}
+        </Banner>
+      ),
+  );
 }
 
 function blindText(system: System): string {

@@ -14,6 +14,7 @@ const COLOURS: Record<Freshness, string> = {
 };
 
 const TITLES: Partial<Record<Freshness, string>> = {
+  connecting: en.live.connectingTitle,
   live: en.live.liveTitle,
   polling: en.live.pollingTitle,
 };

@@ -22,10 +22,11 @@ export type Sink = {
   resync: () => void;
 };
 
-export type LiveState = { mode: Mode; heardAt: number };
+/** `heardAt`: of what is shown. `since`: nothing was to be heard before, as nobody listened. */
+export type LiveState = { mode: Mode; heardAt: number; since: number };
 
 export class LiveConnection {
-  #state: LiveState = { mode: 'connecting', heardAt: performance.now() };
+  #state: LiveState;
   #listeners = new Set<() => void>();
   #lastId: string | null = null;
   #stopping: AbortController | null = null;
@@ -36,7 +37,10 @@ export class LiveConnection {
       lastId: string | null,
       signal: AbortSignal,
     ) => Promise<Response> = openStream,
-  ) {}
+  ) {
+    const now = performance.now();
+    this.#state = { mode: 'connecting', heardAt: now, since: now };
+  }
 
   state = (): LiveState => this.#state;
 
@@ -45,22 +49,29 @@ export class LiveConnection {
     return () => this.#listeners.delete(listener);
   };
 
-  /** An answer came by another way: what is shown is fresh. */
-  heard = (): void => {
-    // Once a second is enough for whoever watches.
-    if (performance.now() - this.#state.heardAt > 1000)
+  /** An answer came by another way: what is shown is fresh. `tell`: whoever watches is to know now. */
+  heard = (tell = false): void => {
+    // Once a second is enough else.
+    if (tell || performance.now() - this.#state.heardAt > 1000)
       this.#become({ heardAt: performance.now() });
   };
 
   start(): void {
     if (this.#stopping !== null) return;
     this.#stopping = new AbortController();
+    this.#state = { ...this.#state, since: performance.now() };
     void this.#run(this.#stopping.signal);
   }
 
   stop(): void {
     this.#stopping?.abort();
     this.#stopping = null;
+  }
+
+  /** Stop for as long as nobody looks; `start` goes on after the last event that was taken. */
+  sleep(): void {
+    this.stop();
+    this.#become({ mode: 'connecting' });
   }
 
   async #run(stopped: AbortSignal): Promise<void> {
@@ -75,9 +86,10 @@ export class LiveConnection {
   }
 
   async #once(stopped: AbortSignal): Promise<'ended' | 'signedOut'> {
+    const began = performance.now();
     const silent = new AbortController();
     const watch = setInterval(() => {
-      if (performance.now() - this.#state.heardAt > SILENT_MS) silent.abort();
+      if (performance.now() - Math.max(this.#state.heardAt, began) > SILENT_MS) silent.abort();
     }, 5000);
     try {
       const signal = AbortSignal.any([stopped, silent.signal]);
@@ -85,7 +97,8 @@ export class LiveConnection {
       if (response.status === 401) return 'signedOut';
       if (!response.ok || response.body === null) return 'ended';
       this.#become({ mode: 'live', heardAt: performance.now() });
-      for await (const event of eventsOf(response.body, this.heard)) this.#take(event);
+      const body = eventsOf(response.body, () => this.heard());
+      for await (const event of body) this.#take(event);
       return 'ended';
     } catch (error) {
       return error instanceof Failure && error.kind === 'signedOut' ? 'signedOut' : 'ended';

@@ -11,12 +11,15 @@ export function freshnessOf(
   state: LiveState,
   failing: FailingReads | null,
   nowMs: number,
+  waking = false,
 ): Freshness {
-  const age = nowMs - state.heardAt;
+  // While nobody listened nothing could be heard: that is no failure of the API's.
+  const age = nowMs - Math.max(state.heardAt, state.since);
   if (age > OFFLINE_AFTER_MS) return 'offline';
   // A living stream does not make old figures new.
   if (age > STALE_AFTER_MS || failing !== null) return 'stale';
-  return state.mode;
+  // What was on the page while nobody looked is not live before it has been asked for anew.
+  return waking ? 'connecting' : state.mode;
 }
 
 export function isLate(freshness: Freshness): boolean {

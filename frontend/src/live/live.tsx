@@ -1,5 +1,5 @@
 /** The live connection as the page's components see it. */
-import { useQueryClient } from '@tanstack/react-query';
+import { type QueryClient, useQueryClient } from '@tanstack/react-query';
 import {
   createContext,
   type ReactNode,
@@ -14,6 +14,7 @@ import { sinkInto } from './apply';
 import { LiveConnection } from './connection';
 import { type Freshness, freshnessOf } from './freshness';
 import { type FailingReads, ReadsWatch } from './reads_watch';
+import { watchSleep } from './sleep';
 
 type Heard = { connection: LiveConnection; reads: ReadsWatch };
 
@@ -29,22 +30,50 @@ export function Live({ children }: { children: ReactNode }) {
   }));
   useEffect(() => {
     const { connection, reads } = heard;
-    return cache.getQueryCache().subscribe((event) => {
-      if (reads.note(event, performance.now())) connection.heard();
+    const queries = cache.getQueryCache();
+    return queries.subscribe((event) => {
+      const waking = reads.isWaking(queries);
+      const answered = reads.note(event, performance.now());
+      if (answered) connection.heard(waking && !reads.isWaking(queries));
     });
   }, [cache, heard]);
   useEffect(() => {
     if (!signedIn) return;
-    heard.connection.start();
-    return () => heard.connection.stop();
-  }, [heard, signedIn]);
+    const { connection, reads } = heard;
+    connection.start();
+    const stop = watchSleep(sleeper(heard, cache));
+    return () => {
+      stop();
+      connection.stop();
+      // A session that is over hears nothing: what is shown is asked for anew in the next one.
+      reads.wake(cache.getQueryCache());
+    };
+  }, [cache, heard, signedIn]);
   return <Hearing value={heard}>{children}</Hearing>;
+}
+
+/** Who does not look costs nothing; who looks again sees what is now, and until then nothing green. */
+function sleeper({ connection, reads }: Heard, cache: QueryClient) {
+  return {
+    sleep: () => {
+      reads.sleep();
+      connection.sleep();
+    },
+    wake: () => {
+      reads.wake(cache.getQueryCache());
+      connection.start();
+      // Joins what the cache asks for of its own when a tab comes back.
+      void cache.refetchQueries({ type: 'active', stale: true }, { cancelRefetch: false });
+    },
+  };
 }
 
 export type LiveView = {
   freshness: Freshness;
   /** How old what is shown may be. */
   ageSeconds: number;
+  /** Part of it is from before the page was out of sight. */
+  waking: boolean;
   /** Reads that fail while the API is heard all the same. */
   failing: FailingReads | null;
 };
@@ -58,10 +87,12 @@ export function useLive(): LiveView {
   useTick();
   const now = performance.now();
   const failing = reads.oldest(cache, now);
+  const waking = reads.isWaking(cache);
   const silent = Math.max(0, Math.round((now - state.heardAt) / 1000));
   return {
-    freshness: freshnessOf(state, failing, now),
+    freshness: freshnessOf(state, failing, now, waking),
     ageSeconds: Math.max(silent, failing?.ageSeconds ?? 0),
+    waking,
     failing,
   };
 }

@@ -6,7 +6,7 @@
  * could not be loaded.
  */
 import type { QueryCache, QueryCacheNotifyEvent } from '@tanstack/react-query';
-import { isPassing } from '@/api/failure';
+import { Failure, isPassing } from '@/api/failure';
 import { STALE_AFTER_MS } from './freshness';
 
 export type FailingReads = { ageSeconds: number; error: unknown };
@@ -14,6 +14,8 @@ export type FailingReads = { ageSeconds: number; error: unknown };
 export class ReadsWatch {
   #answeredAt = new Map<string, number>();
   #failed = new Map<string, unknown>();
+  #asleep = false;
+  #awaited = new Set<string>();
 
   /** Take note of what became of a read; true where the API has answered it. */
   note(event: QueryCacheNotifyEvent, nowMs: number): boolean {
@@ -21,16 +23,38 @@ export class ReadsWatch {
     if (event.type === 'removed') {
       this.#answeredAt.delete(queryHash);
       this.#failed.delete(queryHash);
+      this.#awaited.delete(queryHash);
     }
     if (event.type !== 'updated') return false;
     const { action } = event;
-    if (action.type === 'error' && isPassing(action.error))
-      this.#failed.set(queryHash, action.error);
+    if (action.type === 'error') {
+      if (isPassing(action.error)) this.#failed.set(queryHash, action.error);
+      // A "no" is an answer too: what is gone is not old.
+      else if (!isOver(action.error)) this.#awaited.delete(queryHash);
+    }
     // What the stream writes into the cache is no answer to the read.
     if (action.type !== 'success' || action.manual) return false;
     this.#answeredAt.set(queryHash, nowMs);
     this.#failed.delete(queryHash);
+    this.#awaited.delete(queryHash);
     return true;
+  }
+
+  /** Nobody looks: from now on nothing is asked for. */
+  sleep(): void {
+    this.#asleep = true;
+  }
+
+  /** Somebody looks again: what is in sight and old is awaited. */
+  wake(cache: QueryCache): void {
+    this.#asleep = false;
+    for (const query of cache.getAll())
+      if (query.isActive() && query.isStale()) this.#awaited.add(query.queryHash);
+  }
+
+  /** Whether part of what is in sight is from before the page slept. */
+  isWaking(cache: QueryCache): boolean {
+    return this.#asleep || [...this.#awaited].some((hash) => cache.get(hash)?.isActive());
   }
 
   /** The oldest of what failing reads show; null while none is older than may be. */
@@ -45,4 +69,8 @@ export class ReadsWatch {
     }
     return found;
   }
+}
+
+function isOver(error: unknown): boolean {
+  return error instanceof Failure && error.kind === 'signedOut';
 }

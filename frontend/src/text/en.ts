@@ -29,6 +29,9 @@ export const en = {
   flag: {
     resetPending: 'Reset pending',
     paused: 'Paused',
+    clone: 'Two machines',
+    cloneMeans:
+      'Two machines seem to report as this VM: while one of them reports, nobody sees the other die. Stop the agent in the copy, and enrol it by itself.',
     heldShort: 'Held',
     held: (reason: string) => `Held: ${reason}`,
   },
@@ -61,6 +64,8 @@ export const en = {
     expired:
       'Your session is over: it has ended, or its token was revoked. Sign in again and go on where you were.',
     leave: 'Leave the page',
+    beside:
+      'Opens in a new tab. Sign in there and come back: what you were doing is still here.',
     proxy: 'A proxy in front of Defib signs people in: reload the page to pass it again.',
     empty: 'Paste a token first.',
     noToken: 'This is no token: it has blanks or letters that no token has.',
@@ -79,6 +84,7 @@ export const en = {
     polling: 'Every 5 s',
     stale: 'Stale',
     offline: 'Offline',
+    connectingTitle: 'What is shown is being asked for anew',
     liveTitle: 'Changes arrive as they happen',
     pollingTitle: 'The stream of changes is not there; the page asks every five seconds',
     staleBanner: (age: string) =>
@@ -207,9 +213,23 @@ export const en = {
     leader: 'Leader',
     noLeader: 'No leader: nothing is decided or reset',
     hasLeader: 'An operator leads',
+    reportsWaiting: 'Reports about to be stored',
+    statusesWaiting: 'Statuses to be written',
+    alerting: (count: number) => `${count} to be repaired,`,
+    alertingMeans:
+      'They have shown signs of life for more than an hour and do not report: repair their agents',
+    tokenMissing: (rights: string) => `Its token lacks: ${rights}`,
     running: 'Running',
     lastSweep: 'Last sweep',
     kubernetes: 'Kubernetes last heard',
+    relays: 'Relays',
+    relayHeard: 'heard',
+    relayNotHeard: 'not heard',
+    relayLast: 'last',
+    relayWaiting: (count: number) => `${plural(count, 'report', 'reports')} on its disk`,
+    relayLost: (count: number) => `${plural(count, 'report', 'reports')} lost`,
+    relayBanner: (name: string, age: string) =>
+      `The relay ${name} was last heard ${age} ago. Until it is, no VM behind it becomes down or is reset. Look at the relay and its network.`,
     clusters: 'Proxmox clusters',
     noClusters: 'No Proxmox cluster is known: apply a ProxmoxCluster.',
     reachable: 'Reachable',
@@ -254,7 +274,13 @@ export const en = {
     node: 'Node',
     state: 'State',
     why: 'Why',
-    first: (most: number) => `The first ${most}.`,
+    cluster: 'Cluster',
+    heard: 'Last heartbeat',
+    lastRead: 'Last read:',
+    neverRead: 'not read yet',
+    more: (count: number) => `${count} more`,
+    allOf: (count: number) => `All ${count.toLocaleString('en')}`,
+    first: (most: number) => `These are the first ${most.toLocaleString('en')}.`,
   },
 
   help: {

@@ -158,7 +158,7 @@ export const enSettings = {
   vms: 'VMs',
   invalid: 'The last change was refused, and the one before it stays in force',
   change: 'To change it',
-  field: 'Field',
+  fields: (count: number) => `All ${count} fields`,
   notifications: {
     title: 'Notifications',
     counts: (waiting: number, dead: number) =>

@@ -18,7 +18,7 @@ export function Choice({
         aria-label={label}
         value={value}
         onChange={(event) => onChange(event.target.value)}
-        className="h-8 max-w-full appearance-none max-sm:w-full sm:max-w-52 truncate rounded-md border border-line-strong bg-surface pr-7 pl-2.5 font-medium hover:bg-raised"
+        className="h-8 max-w-full appearance-none max-sm:w-full sm:max-w-44 truncate rounded-md border border-line-strong bg-surface pr-7 pl-2.5 font-medium hover:bg-raised"
       >
         {options.map(([one, text]) => (
           <option key={one} value={one}>

@@ -1,7 +1,7 @@
 /** A plain table of few rows, which scrolls sideways on a phone; large lists have their own. */
 import type { ReactNode } from 'react';
 
-type Row = { key: string; cells: readonly ReactNode[] };
+export type Row = { key: string; cells: readonly ReactNode[] };
 
 export function DataTable({
   label,

@@ -57,7 +57,8 @@ export function StateMark({ state, size = 16 }: { state: State; size?: number })
   );
 }
 
-export function StateBadge({ state }: { state: State }) {
+/** `narrow`: on a phone the shape alone; its word is still read out. */
+export function StateBadge({ state, narrow = false }: { state: State; narrow?: boolean }) {
   const lastKnown = !useVouched() && state === 'healthy';
   return (
     <span
@@ -65,7 +66,7 @@ export function StateBadge({ state }: { state: State }) {
       title={lastKnown ? en.lastKnown : en.stateMeans[state]}
     >
       <StateMark state={state} />
-      {en.state[state]}
+      <span className={narrow ? 'max-sm:sr-only' : undefined}>{en.state[state]}</span>
     </span>
   );
 }

@@ -1,4 +1,4 @@
-/** One timer for the whole page: whatever shows an age is drawn again each second. */
+/** One timer for the whole page: whatever shows an age is drawn again each second, while one looks. */
 import { useSyncExternalStore } from 'react';
 
 const listeners = new Set<() => void>();
@@ -7,16 +7,23 @@ let count = 0;
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  timer ??= setInterval(() => {
-    count += 1;
-    for (const one of listeners) one();
-  }, 1000);
+  if (timer === undefined) {
+    timer = setInterval(beat, 1000);
+    document.addEventListener('visibilitychange', beat);
+  }
   return () => {
     listeners.delete(listener);
     if (listeners.size > 0) return;
     clearInterval(timer);
+    document.removeEventListener('visibilitychange', beat);
     timer = undefined;
   };
+}
+
+function beat(): void {
+  if (document.visibilityState === 'hidden') return;
+  count += 1;
+  for (const one of listeners) one();
 }
 
 export function useTick(): number {

@@ -15,7 +15,9 @@ export function durationText(seconds: number): string {
     const count = Math.floor(left / size);
     if (count === 0 && parts.length === 0 && unit !== 's') continue;
     left -= count * size;
-    if (count > 0 || parts.length === 0) parts.push(`${count} ${unit}`);
+    // Seconds beside hours say nothing: the second unit is the next one, or there is none.
+    if (count === 0 && parts.length > 0) break;
+    parts.push(`${count} ${unit}`);
     if (parts.length === 2 || (parts.length === 1 && (unit === 's' || count >= 10))) break;
   }
   return parts.join(' ');
@@ -27,11 +29,6 @@ export function momentText(moment: Date | number, zone: 'local' | 'utc'): string
   const offset = zone === 'utc' ? 0 : -date.getTimezoneOffset();
   const shifted = new Date(date.getTime() + offset * 60_000).toISOString();
   return `${shifted.slice(0, 10)} ${shifted.slice(11, 19)} ${zone === 'utc' ? 'UTC' : offsetText(offset)}`;
-}
-
-/** The hours and minutes only, for axes and for what happened today. */
-export function clockText(moment: Date | number, zone: 'local' | 'utc'): string {
-  return momentText(moment, zone).slice(11, 19);
 }
 
 /** A moment on an axis of so many seconds: what tells its ticks apart, and no more. */

@@ -6,6 +6,7 @@
  */
 import { Failure } from '@/api/failure';
 import type { Me } from '@/api/types';
+import { tellOtherTabs } from './other_tabs';
 import { askMe, beginSession, endSession } from './session_calls';
 
 export type SessionState = 'asking' | 'unreachable' | 'signedOut' | 'signedIn' | 'expired';
@@ -55,8 +56,10 @@ class Session {
   }
 
   begin(me: Me): void {
+    const again = this.#state !== 'signedIn';
     this.#me = me;
     this.#become('signedIn');
+    if (again) tellOtherTabs();
   }
 
   /** Whether the API names another proof than the page had: a change may then be sent again. */

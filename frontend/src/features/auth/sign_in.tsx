@@ -4,6 +4,7 @@ import { type ReactNode, useEffect } from 'react';
 import { en } from '@/text/en';
 import { Banner } from '@/ui/banner';
 import { Button } from '@/ui/button';
+import { onSignedInElsewhere } from './other_tabs';
 import { session } from './session';
 import { SignInForm } from './sign_in_form';
 
@@ -34,10 +35,14 @@ export function Unreachable() {
 /** Over the page, which stays as it was: what one had typed and chosen is there afterwards. */
 export function SignInAgain() {
   useEffect(() => {
-    // Another tab may have signed in meanwhile.
+    // Another tab may have signed in meanwhile, or be about to.
     const seen = () => document.visibilityState === 'visible' && void session.ask();
+    const stop = onSignedInElsewhere(() => void session.ask());
     document.addEventListener('visibilitychange', seen);
-    return () => document.removeEventListener('visibilitychange', seen);
+    return () => {
+      stop();
+      document.removeEventListener('visibilitychange', seen);
+    };
   }, []);
   return (
     <Dialog.Root open>
@@ -51,7 +56,7 @@ export function SignInAgain() {
         >
           <Dialog.Title className="text-base font-semibold">{en.signIn.again}</Dialog.Title>
           <Banner weight="warning">{en.signIn.expired}</Banner>
-          <SignInForm />
+          <SignInForm beside />
           <Button weight="quiet" className="self-start" onClick={() => session.leave()}>
             {en.signIn.leave}
           </Button>

@@ -10,25 +10,35 @@ import { failureText } from '@/ui/trouble';
 import { session } from './session';
 import { askWays } from './session_calls';
 
-export function SignInForm() {
+/** `beside`: what is on the page is to stay, so another way in opens in a tab of its own. */
+export function SignInForm({ beside = false }: { beside?: boolean }) {
   // While nobody knows, a token is always a way in.
   const { data } = useQuery({ queryKey: keys.ways, queryFn: askWays, staleTime: 60_000 });
   return (
     <div className="flex flex-col gap-4">
-      {data?.oidc && <Elsewhere oidc={data.oidc} />}
+      {data?.oidc && <Elsewhere oidc={data.oidc} beside={beside} />}
       {data?.proxy && <p className="text-soft">{en.signIn.proxy}</p>}
       {data?.token !== false && <TokenForm />}
     </div>
   );
 }
 
-function Elsewhere({ oidc }: { oidc: NonNullable<SignInWays['oidc']> }) {
+type ElsewhereProps = { oidc: NonNullable<SignInWays['oidc']>; beside: boolean };
+
+function Elsewhere({ oidc, beside }: ElsewhereProps) {
   const to = new URL(oidc.url, location.origin);
   to.searchParams.set('next', `${location.pathname}${location.search}`);
   return (
-    <a className={buttonClass('strong', 'h-9')} href={to.href}>
-      {oidc.label}
-    </a>
+    <div className="flex flex-col gap-1">
+      <a
+        className={buttonClass('strong', 'h-9')}
+        href={to.href}
+        {...(beside && { target: '_blank', rel: 'noopener' })}
+      >
+        {oidc.label}
+      </a>
+      {beside && <p className="text-sm text-soft">{en.signIn.beside}</p>}
+    </div>
   );
 }
 

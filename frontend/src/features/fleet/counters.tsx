@@ -8,8 +8,9 @@ import { readStatus } from '@/api/reads';
 import type { Counts, State } from '@/api/types';
 import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
-import { useAddress } from '@/ui/address';
+import { changed, useAddress } from '@/ui/address';
 import { STATE_COLOUR, StateMark } from '@/ui/state_mark';
+import { useForesight } from './use_fleet';
 
 /** `down` of the API holds the `reset_failed` too; here each VM is counted once. */
 export function countOf(counts: Counts, state: State): number {
@@ -30,17 +31,16 @@ export function useCounts() {
 export function Counters({ query }: { query: FleetQuery }) {
   const { data } = useCounts();
   const { params } = useAddress();
-  const hrefOf = (state: State | null) => {
-    const next = new URLSearchParams(params);
-    for (const name of ['health', 'cursor', 'page', 'vm']) next.delete(name);
-    if (state !== null) next.set('health', state);
-    const text = next.toString();
-    return text === '' ? '/' : `/?${text}`;
+  const foresee = useForesight();
+  const linkTo = (state: State | null) => {
+    const changes = { health: state, cursor: null, page: null, vm: null };
+    const text = changed(params, changes).toString();
+    return { href: text === '' ? '/' : `/?${text}`, foresee: () => foresee(changes) };
   };
   return (
     <nav aria-label={en.fleet.counters} className="grid grid-cols-3 gap-2 sm:grid-cols-6">
       <Counter
-        href={hrefOf(null)}
+        {...linkTo(null)}
         name={en.fleet.all}
         count={data?.vms.total}
         here={query.health.length === 0}
@@ -48,7 +48,7 @@ export function Counters({ query }: { query: FleetQuery }) {
       {STATES.map((state) => (
         <Counter
           key={state}
-          href={hrefOf(state)}
+          {...linkTo(state)}
           state={state}
           name={en.state[state]}
           count={data && countOf(data.vms, state)}
@@ -61,18 +61,21 @@ export function Counters({ query }: { query: FleetQuery }) {
 
 type Shown = {
   href: string;
+  foresee: () => void;
   name: string;
   count: number | undefined;
   here: boolean;
   state?: State;
 };
 
-function Counter({ href, name, count, here, state }: Shown) {
+function Counter({ href, foresee, name, count, here, state }: Shown) {
   // Zero is calm; only what is there has its colour.
   const lively = state !== undefined && (count ?? 0) > 0;
   return (
     <Link
       href={href}
+      onPointerDown={foresee}
+      onClick={foresee}
       aria-current={here ? 'true' : undefined}
       title={state && en.stateMeans[state]}
       className={clsx(

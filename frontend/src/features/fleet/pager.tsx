@@ -4,7 +4,7 @@ import { type FleetQuery, paramsOf } from '@/api/fleet_query';
 import type { VmPage } from '@/api/types';
 import { en } from '@/text/en';
 import { IconButton } from '@/ui/button';
-import { PAGE_SIZE } from './use_fleet';
+import { PAGE_SIZE, useForesight } from './use_fleet';
 
 /** The cursor of each page seen, by what was asked for: cursors only lead forward. */
 const seen = new Map<string, (string | null)[]>();
@@ -17,6 +17,7 @@ type Props = {
 };
 
 export function Pager({ data, page, query, turn }: Props) {
+  const foresee = useForesight();
   const path = cursorsOf(query);
   path[page] = query.cursor;
   const from = (page - 1) * PAGE_SIZE + 1;
@@ -40,6 +41,7 @@ export function Pager({ data, page, query, turn }: Props) {
       <IconButton
         label={en.fleet.next}
         disabled={data.nextCursor === null}
+        onPointerDown={() => foresee({ cursor: data.nextCursor })}
         onClick={() => turn(data.nextCursor, page + 1)}
       >
         <ChevronRight size={17} />

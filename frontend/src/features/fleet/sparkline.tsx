@@ -10,6 +10,7 @@ const WIDTH = 60;
 const HEIGHT = 16;
 /** Steps are five minutes long: a line is new for some of that. */
 const OFTEN_MS = 60_000;
+const LEFT_MS = 10_000;
 
 /** The lines of the VMs in sight, by their ids; empty while there are none. */
 export function useSparklines(vms: readonly Vm[]): ReadonlyMap<string, Line> {
@@ -21,6 +22,8 @@ export function useSparklines(vms: readonly Vm[]): ReadonlyMap<string, Line> {
     staleTime: OFTEN_MS,
     refetchInterval: OFTEN_MS,
     placeholderData: (before) => before,
+    // By CPU, other VMs are in sight with each answer.
+    gcTime: LEFT_MS,
   });
   return useMemo(() => new Map(data?.lines.map((line) => [line.id, line])), [data]);
 }
@@ -32,6 +35,8 @@ export function Sparkline({
   values: readonly (number | null)[];
   label: string;
 }) {
+  // A single point is no line, and looks like dirt.
+  if (values.filter((value) => value !== null).length < 2) return <NoLine />;
   return (
     <svg
       role="img"
@@ -51,6 +56,11 @@ export function Sparkline({
       />
     </svg>
   );
+}
+
+/** Where a line may come: the figures beside it do not move when it does. */
+export function NoLine() {
+  return <span className="w-[60px] shrink-0" aria-hidden="true" />;
 }
 
 /** A line from 0 to 100 percent, broken where nothing is known; a lone value is a dot. */

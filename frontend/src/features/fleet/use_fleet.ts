@@ -1,14 +1,16 @@
 /** The fleet view's state: what the address asks for, and the page of VMs that answers it. */
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useMemo } from 'react';
 import { type FleetQuery, paramsOf, queryFrom } from '@/api/fleet_query';
 import { keys } from '@/api/keys';
 import { readVmPage } from '@/api/reads';
 import { REFRESH_MS } from '@/app/query_client';
-import { useAddress } from '@/ui/address';
+import { type Change, changed, useAddress } from '@/ui/address';
 
 /** VMs on one page: what a person may look through, and one quick answer. */
 export const PAGE_SIZE = 200;
+/** A list that nobody looks at is kept for the way back to it, and no longer: it is large. */
+const LEFT_MS = 60_000;
 
 const FIELDS = ['search', 'health', 'node', 'label', 'paused', 'sort', 'cursor', 'page'] as const;
 
@@ -33,13 +35,33 @@ export function useFleetQuery() {
   return { query, page, ask, turn };
 }
 
+const listOf = (query: FleetQuery) => ({
+  queryKey: keys.list(query, PAGE_SIZE),
+  queryFn: ({ signal }: { signal: AbortSignal }) => readVmPage(query, PAGE_SIZE, { signal }),
+  gcTime: LEFT_MS,
+});
+
 export function useVmPage(query: FleetQuery) {
   return useQuery({
-    queryKey: keys.list(query, PAGE_SIZE),
-    queryFn: ({ signal }) => readVmPage(query, PAGE_SIZE, { signal }),
+    ...listOf(query),
     refetchInterval: REFRESH_MS,
     placeholderData: keepPreviousData,
   });
+}
+
+/**
+ * Asks for the list that a change of the address will show, before the change is made: from the
+ * press of a button, its answer is on the way while the button is let go and the page is drawn.
+ */
+export function useForesight(): (changes: Change) => void {
+  const cache = useQueryClient();
+  return useCallback(
+    (changes) => {
+      const next = changed(new URLSearchParams(location.search), changes);
+      void cache.prefetchQuery(listOf(queryFrom(next)));
+    },
+    [cache],
+  );
 }
 
 /** The address of a query, as changes to whatever else stands there. */

@@ -1,15 +1,16 @@
 /** The fleet as cards, for small ones: all of a VM at a glance. */
 import clsx from 'clsx';
-import type { KeyboardEvent } from 'react';
+import { type KeyboardEvent, memo, useState } from 'react';
 import type { Sort } from '@/api/fleet_query';
 import type { Sparkline, Vm } from '@/api/types';
 import { en } from '@/text/en';
 import { useAddress } from '@/ui/address';
 import { StateBadge } from '@/ui/state_mark';
+import { Heartbeat } from './heartbeat';
 import { Meter } from './meter';
 import type { Selection } from './selection';
 import { TickBox } from './tick_box';
-import { Heartbeat, type Thresholds } from './vm_table';
+import type { Thresholds } from './vm_columns';
 import { isSilent, Why } from './why';
 
 const EDGES: Record<Vm['state'], string> = {
@@ -32,13 +33,15 @@ export function VmCards({
   lines: ReadonlyMap<string, Sparkline>;
   thresholds?: Thresholds | undefined;
 }) {
+  const { change } = useAddress();
+  const [open] = useState(() => (id: string) => change({ vm: id }));
   return (
     <ul
       className="grid grid-cols-[repeat(auto-fill,minmax(min(100%,280px),1fr))] gap-3"
       onKeyDown={moveByArrows}
     >
       {vms.map((vm) => (
-        <Card key={vm.id} {...{ vm, selection, thresholds }} line={lines.get(vm.id)} />
+        <Card key={vm.id} {...{ vm, selection, thresholds, open }} line={lines.get(vm.id)} />
       ))}
     </ul>
   );
@@ -49,10 +52,10 @@ type CardProps = {
   selection: Selection;
   line: Sparkline | undefined;
   thresholds: Thresholds | undefined;
+  open: (id: string) => void;
 };
 
-function Card({ vm, selection, line, thresholds }: CardProps) {
-  const { change } = useAddress();
+const Card = memo(function Card({ vm, selection, line, thresholds, open }: CardProps) {
   const silent = isSilent(vm);
   return (
     <li
@@ -70,7 +73,7 @@ function Card({ vm, selection, line, thresholds }: CardProps) {
           onClick={(event) => {
             if (event.metaKey || event.ctrlKey || event.shiftKey) return;
             event.preventDefault();
-            change({ vm: vm.id });
+            open(vm.id);
           }}
           // The whole card is the link's area.
           className="min-w-0 flex-1 truncate font-semibold after:absolute after:inset-0"
@@ -115,7 +118,7 @@ function Card({ vm, selection, line, thresholds }: CardProps) {
       </div>
     </li>
   );
-}
+});
 
 /** Left and right go from card to card, up and down from row to row. */
 function moveByArrows(event: KeyboardEvent<HTMLElement>): void {

@@ -2,13 +2,16 @@
 import { Ban } from 'lucide-react';
 import type { Vm } from '@/api/types';
 import { en } from '@/text/en';
-import { PausedFlag, ResetPendingFlag } from '@/ui/flags';
+import { CloneFlag, PausedFlag, ResetPendingFlag } from '@/ui/flags';
 
 export function Why({ vm }: { vm: Vm }) {
+  // Most VMs are well, and a table has hundreds of them.
+  if (!vm.resetPending && !vm.paused && !vm.cloneSuspected && vm.holdReason === null) return null;
   return (
     <span className="flex min-w-0 items-center gap-1.5">
       {vm.resetPending && <ResetPendingFlag />}
       {vm.paused && <PausedFlag />}
+      {vm.cloneSuspected && <CloneFlag />}
       {vm.holdReason !== null && !vm.resetPending && vm.holdReason !== 'Paused' && (
         <span
           className="inline-flex min-w-0 items-center gap-1 text-sm"

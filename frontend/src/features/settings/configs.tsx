@@ -60,7 +60,7 @@ function Config({ config }: { config: SystemConfig }) {
       />
       <details>
         <summary className="w-fit cursor-pointer font-medium text-soft hover:text-text">
-          {words.field} ({fields.length})
+          {words.fields(fields.length)}
         </summary>
         <dl className="mt-2 grid grid-cols-[max-content_1fr] gap-x-4 gap-y-0.5 font-mono text-sm">
           {fields.map(([name, value]) => (

@@ -42,6 +42,9 @@ function Late({ found }: { found: Found }) {
             <span key="fate">
               {one.deadAt === null ? words.waits : words.givenUp}
               {one.error !== null && <span className="text-soft">: {one.error}</span>}
+              {one.deadAt !== null && (
+                <code className="block font-mono text-sm">defib notify retry {one.id}</code>
+              )}
             </span>,
           ],
         }))}

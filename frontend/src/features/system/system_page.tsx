@@ -4,7 +4,7 @@ import { CircleCheck, CircleHelp, CircleSlash } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { keys } from '@/api/keys';
 import { readSystem } from '@/api/reads';
-import type { Cluster, System } from '@/api/types';
+import { type Cluster, type Relay, relaysOf, type System } from '@/api/types';
 import { REFRESH_MS } from '@/app/query_client';
 import { en } from '@/text/en';
 import { Ago } from '@/ui/moment';
@@ -21,12 +21,14 @@ export function SystemPage() {
   });
   if (system.data === undefined) return <Pending query={system} />;
   const { data } = system;
+  const relays = relaysOf(data);
   return (
     <div className="flex flex-col gap-3">
       <h1 className="text-lg font-semibold">{words.title}</h1>
       <div className="grid gap-3 md:grid-cols-2 xl:grid-cols-3">
         <Ingest system={data} />
         <Operator system={data} />
+        {relays.length > 0 && <Relays relays={relays} />}
         <Queue system={data} />
         <Clusters clusters={data.clusters} />
         <Brakes system={data} />
@@ -80,7 +82,8 @@ function Facts({ facts }: { facts: readonly (readonly [string, ReactNode])[] }) 
 
 const when = (at: string | null) => (at === null ? en.time.never : <Ago at={at} />);
 
-function Ingest({ system: { ingest, redis } }: { system: System }) {
+function Ingest({ system }: { system: System }) {
+  const { ingest, redis } = system;
   return (
     <Part title={words.ingest}>
       <Verdict good={ingest.live}>{ingest.live ? words.ingestLive : words.ingestBlind}</Verdict>
@@ -88,9 +91,32 @@ function Ingest({ system: { ingest, redis } }: { system: System }) {
         facts={[
           ...(ingest.blindSince === null ? [] : [[words.since, when(ingest.blindSince)] as const]),
           [words.running, words.replicas(ingest.replicas.filter((one) => one.live).length)],
+          [words.reportsWaiting, system.reportsWaiting],
           [words.redis, words.redisState[redis]],
         ]}
       />
+    </Part>
+  );
+}
+
+function Relays({ relays }: { relays: readonly Relay[] }) {
+  return (
+    <Part title={words.relays}>
+      {relays.map((relay) => (
+        <div key={relay.name}>
+          <Verdict good={relay.provedAt === null ? null : relay.live}>
+            {relay.name}: {relay.live ? words.relayHeard : words.relayNotHeard}
+          </Verdict>
+          <p className="text-sm text-soft">
+            {relay.cluster} · {words.relayLast} {when(relay.provedAt)} ·{' '}
+            {words.relayWaiting(relay.waiting)}
+            {relay.lost > 0 && (
+              <span className="font-medium text-warning"> · {words.relayLost(relay.lost)}</span>
+            )}
+            {relay.version !== null && ` · ${relay.version}`}
+          </p>
+        </div>
+      ))}
     </Part>
   );
 }
@@ -110,6 +136,7 @@ function Operator({ system: { operator } }: { system: System }) {
           ],
           [words.lastSweep, when(operator.lastSweep)],
           [words.kubernetes, when(operator.kubernetesHeardAt)],
+          [words.statusesWaiting, operator.statusesWaiting],
         ]}
       />
     </Part>
@@ -141,6 +168,11 @@ function Clusters({ clusters }: { clusters: readonly Cluster[] }) {
           </Verdict>
           {(cluster.invalid ?? cluster.message) && (
             <p className="text-sm text-soft">{cluster.invalid ?? cluster.message}</p>
+          )}
+          {cluster.tokenMissing.length > 0 && (
+            <p className="text-sm font-medium text-warning">
+              {words.tokenMissing(cluster.tokenMissing.join(', '))}
+            </p>
           )}
           <p className="text-sm text-soft">
             {cluster.nodes
@@ -186,7 +218,19 @@ function Holds({ system: { holds } }: { system: System }) {
       {holds.length === 0 ? (
         <p className="text-soft">{words.noHolds}</p>
       ) : (
-        <Facts facts={holds.map((hold) => [hold.reason, hold.count] as const)} />
+        <Facts
+          facts={holds.map((hold) => [
+            hold.reason,
+            <span key="count">
+              {hold.alerting > 0 && (
+                <span className="font-medium text-warning" title={words.alertingMeans}>
+                  {words.alerting(hold.alerting)}{' '}
+                </span>
+              )}
+              {hold.count}
+            </span>,
+          ])}
+        />
       )}
     </Part>
   );

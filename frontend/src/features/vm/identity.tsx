@@ -36,6 +36,14 @@ function rowsOf(vm: Vm): (readonly [string, ReactNode])[] {
   ];
   if (vm.uptime !== null && !isSilent(vm)) rows.push([enVm.uptime, durationText(vm.uptime)]);
   if (labels.length > 0) rows.push([enVm.labels, labels.join(', ')]);
+  if (vm.removedAt !== null)
+    rows.push([
+      enVm.removed,
+      <span key="removed">
+        <Moment at={vm.removedAt} />
+        <span className="text-soft">: {enVm.removedMeans}</span>
+      </span>,
+    ]);
   if (vm.paused)
     rows.push([
       enVm.pausedUntil,
@@ -78,6 +86,7 @@ export function Figures({ vm, thresholds }: { vm: Vm; thresholds: Thresholds }) 
         <dd>
           <Meter value={vm.diskPercent} old={old} label={enVm.disk} />
           <Amount used={vm.diskUsage} total={vm.diskTotal} />
+          <Fullest vm={vm} />
         </dd>
       </dl>
     </div>
@@ -88,6 +97,16 @@ function Amount({ used, total }: { used: number | null; total: number | null }) 
   if (used === null || total === null) return null;
   return (
     <span className="text-xs text-soft">{enVm.ofMiB(amountText(used), amountText(total))}</span>
+  );
+}
+
+/** The root may be half empty while another mount is full. */
+function Fullest({ vm: { worstDiskMount, worstDiskPercent } }: { vm: Vm }) {
+  if (worstDiskMount === null || worstDiskPercent === null) return null;
+  return (
+    <span className="block text-xs break-all text-soft">
+      {enVm.fullest(worstDiskMount, Math.round(worstDiskPercent))}
+    </span>
   );
 }
 

@@ -11,7 +11,7 @@ import { en } from '@/text/en';
 import { enVm } from '@/text/en_vm';
 import { useAddress } from '@/ui/address';
 import { Choice } from '@/ui/choice';
-import { PausedFlag, ResetPendingFlag } from '@/ui/flags';
+import { CloneFlag, PausedFlag, ResetPendingFlag } from '@/ui/flags';
 import { Ago } from '@/ui/moment';
 import { StateBadge } from '@/ui/state_mark';
 import { Nothing, Pending } from '@/ui/trouble';
@@ -61,6 +61,7 @@ function Details({ vm }: { vm: Vm }) {
         </span>
         {vm.resetPending && <ResetPendingFlag />}
         {vm.paused && <PausedFlag />}
+        {vm.cloneSuspected && <CloneFlag />}
         <span className="flex-1" />
         <VmActions vm={vm} />
       </div>

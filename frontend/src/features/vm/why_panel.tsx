@@ -37,7 +37,7 @@ function Explained({ of: explained }: { of: VmExplanation }) {
       ))}
       <p className="text-base">
         {verdict.reason !== null && <strong>{verdict.reason}: </strong>}
-        <span className="inline-block first-letter:uppercase">{verdict.message}</span>
+        {verdict.reason === null ? capital(verdict.message) : verdict.message}
         {verdict.since !== null && (
           <span className="text-soft">
             {' '}
@@ -67,6 +67,10 @@ function Explained({ of: explained }: { of: VmExplanation }) {
       </Fold>
     </section>
   );
+}
+
+function capital(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}`;
 }
 
 function Needed({ steps }: { steps: readonly string[] }) {

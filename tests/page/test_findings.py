@@ -29,7 +29,9 @@ def test_a_vm_that_two_machines_report_for_is_marked_and_says_what_to_do(
 def test_what_is_not_covered_is_listed_to_the_end(large: SideApi, opened: Opened) -> None:
     page = opened("/system", api=large.url, token=large.token)
     # No ProxmoxCluster was applied here: all of these agents belong to nothing.
-    page.get_by_text(re.compile(r"^Agents that belong to no VM in Proxmox: (10,000|9,999)$")).click()
+    page.get_by_text(
+        re.compile(r"^Agents that belong to no VM in Proxmox: (10,000|9,999)$")
+    ).click()
     listed = page.get_by_role("region", name="Agents that belong to no VM in Proxmox")
     expect(listed.locator("tbody tr")).to_have_count(50)
     page.get_by_role("button", name="50 more").click()
@@ -46,8 +48,8 @@ def test_a_message_that_was_given_up_is_shown_with_what_sends_it_again(
 ) -> None:
     large.sql(
         "INSERT INTO delivery (destination, group_key, severity, notices, created_at, next_at,"
-        " attempts, dead_at, error) VALUES ('on-call', 'node default/pve1', 'critical', '[]', now(),"
-        " now(), 1, now(), 'it was answered 404')"
+        " attempts, dead_at, error) VALUES ('on-call', 'node default/pve1', 'critical', '[]',"
+        " now(), now(), 1, now(), 'it was answered 404')"
     )
     page = opened("/settings", api=large.url, token=large.token)
     expect(page.get_by_text("0 waiting, 1 given up")).to_be_visible()

@@ -197,9 +197,7 @@ async def configs(connection: AsyncConnection) -> Sequence[ConfigView]:
     return [ConfigView(**row._mapping) for row in await connection.execute(CONFIGS)]
 
 
-async def _ingest(
-    connection: AsyncConnection, blind_after: timedelta, now: datetime
-) -> IngestView:
+async def _ingest(connection: AsyncConnection, blind_after: timedelta, now: datetime) -> IngestView:
     replicas = [
         ReplicaView(row.replica, row.started_at, row.proved_at, now - row.proved_at <= blind_after)
         for row in await connection.execute(REPLICAS)

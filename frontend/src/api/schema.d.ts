@@ -2438,6 +2438,38 @@ export interface components {
             message: string;
         };
         /**
+         * Relay
+         * @description A relay that may report.
+         */
+        Relay: {
+            /** Name */
+            name: string;
+            /** Cluster */
+            cluster: string;
+            /**
+             * Provedat
+             * @description null: it has not reported yet.
+             */
+            provedAt: string | null;
+            /**
+             * Live
+             * @description false: the VMs behind it are not judged by their silence.
+             */
+            live: boolean;
+            /**
+             * Waiting
+             * @description Reports on its disk, when it was last heard.
+             */
+            waiting: number;
+            /**
+             * Lost
+             * @description Reports that it had to drop.
+             */
+            lost: number;
+            /** Version */
+            version: string | null;
+        };
+        /**
          * Replica
          * @description An API process.
          */
@@ -2710,6 +2742,8 @@ export interface components {
             /** Version */
             version: string;
             ingest: components["schemas"]["Ingest"];
+            /** Relays */
+            relays: components["schemas"]["Relay"][];
             operator: components["schemas"]["Operator"];
             /** Clusters */
             clusters: components["schemas"]["Cluster"][];
@@ -4442,6 +4476,17 @@ export interface operations {
                      *           }
                      *         ]
                      *       },
+                     *       "relays": [
+                     *         {
+                     *           "name": "berlin",
+                     *           "cluster": "default",
+                     *           "provedAt": "2024-01-01T12:00:00Z",
+                     *           "live": true,
+                     *           "waiting": 0,
+                     *           "lost": 0,
+                     *           "version": "0.1.0"
+                     *         }
+                     *       ],
                      *       "operator": {
                      *         "leader": "defib-operator-0",
                      *         "lastSweep": "2024-01-01T11:59:54Z",

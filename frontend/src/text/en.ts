@@ -64,8 +64,7 @@ export const en = {
     expired:
       'Your session is over: it has ended, or its token was revoked. Sign in again and go on where you were.',
     leave: 'Leave the page',
-    beside:
-      'Opens in a new tab. Sign in there and come back: what you were doing is still here.',
+    beside: 'Opens in a new tab. Sign in there and come back: what you were doing is still here.',
     proxy: 'A proxy in front of Defib signs people in: reload the page to pass it again.',
     empty: 'Paste a token first.',
     noToken: 'This is no token: it has blanks or letters that no token has.',

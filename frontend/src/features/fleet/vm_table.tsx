@@ -10,8 +10,8 @@ import { useAddress } from '@/ui/address';
 import type { Selection } from './selection';
 import { useForesight } from './use_fleet';
 import {
-  COLUMNS,
   Choosing,
+  COLUMNS,
   features,
   LastHour,
   Limits,

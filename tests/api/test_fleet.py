@@ -178,7 +178,8 @@ async def test_the_system_names_what_holds_and_who_is_blind(bare: RunningApi) ->
 async def test_the_system_says_which_relays_are_heard(bare: RunningApi) -> None:
     await bare.sql(
         "INSERT INTO relay (name, cluster_id, sha256, proved_at, revoked_at, waiting, lost,"
-        " version) SELECT r.name, c.id, sha256(r.name::bytea), now() - r.ago, r.revoked, 5, 1, '1.2'"
+        " version)"
+        " SELECT r.name, c.id, sha256(r.name::bytea), now() - r.ago, r.revoked, 5, 1, '1.2'"
         " FROM proxmox_cluster c, (VALUES ('away', interval '1 hour', NULL::timestamptz),"
         " ('gone', interval '0', now()), ('here', interval '0', NULL),"
         " ('new', NULL, NULL)) AS r(name, ago, revoked)"

@@ -12,7 +12,7 @@ from defib_core.domain import decide as rules
 from defib_core.domain.actions import PowerStep
 from defib_core.domain.limits import Wanting
 from defib_core.domain.policy import Policy
-from defib_core.store import execution, sweep
+from defib_core.store import execution, heartbeats, sweep
 from defib_core.store.clock import database_now
 from defib_dev.simulate.database import SimulatedDatabase
 from defib_dev.simulate.parse import parse_scenario
@@ -52,6 +52,23 @@ UNARMED = BARE + "events: [{at: 20s, silence: [web-1]}]\nuntil: 4m\n"
 AGENT_DIED = WATCHED + "events: [{at: 2m, agentDies: [web-1]}]\nuntil: 5m\n"
 CROWD = BARE + "events: [{at: 2m, silence: [web-0, web-1, web-2]}]\nuntil: 5m\n"
 OUTAGE = BARE + "events: [{at: 2m, ingest: down}, {at: 4m, ingest: up}]\nuntil: 5m\n"
+PAUSE_ENDS = BARE + (
+    "events: [{at: 2m, pause: web-1, minutes: 2, reason: x}, {at: 2m10s, silence: [web-1]}]\n"
+    "until: 7m\n"
+)
+BACK_BEFORE_THE_POST = BARE + (
+    "events: [{at: 1m, operator: kill, killAt: intent}, {at: 2m, silence: [web-1]},"
+    " {at: 4m, resume: [web-1]}, {at: 5m, operator: start}]\nuntil: 7m\n"
+)
+ANSWER_LOST = BARE + (
+    "events: [{at: 1m, nextPost: timeoutNotExecuted}, {at: 2m, silence: [web-1]}]\nuntil: 6m\n"
+)
+ONE_AN_HOUR = BARE.replace("safety: {", "safety: {maxResetsPerHour: 1, ") + (
+    "events: [{at: 2m, silence: [web-1]}, {at: 5m, silence: [web-3]}]\nuntil: 8m\n"
+)
+ONE_ON_A_NODE = BARE.replace("safety: {", "safety: {maxConcurrentPerNode: 1, ") + (
+    "events: [{at: 2m, silence: [web-1, web-3]}]\nuntil: 7m\n"
+)
 STORIES = (
     NEVER_BOOTS,
     UNDER_STOP,
@@ -64,7 +81,14 @@ STORIES = (
     AGENT_DIED,
     CROWD,
     OUTAGE,
+    PAUSE_ENDS,
+    BACK_BEFORE_THE_POST,
+    ANSWER_LOST,
+    ONE_AN_HOUR,
+    ONE_ON_A_NODE,
 )
+ONE_UNFINISHED = """CREATE UNIQUE INDEX reset_history_one_unfinished_per_vm ON reset_history (vm_id)
+                    WHERE phase IN ('requested', 'sending', 'sent')"""
 PAUSED_IN_CLAIM = """NOT EXISTS (SELECT FROM vm_paused z WHERE z.vm_id = s.vm_id
                                       AND z.reason IS NOT NULL
                                       AND (z.until IS NULL OR z.until > :now))"""
@@ -94,6 +118,10 @@ def claim_without(patch: Patch, condition: str) -> None:
     words = execution.CLAIM.text
     assert condition in words
     patch.setattr(execution, "CLAIM", text(words.replace(condition, "true")))
+
+
+def places_for_all(wanting: list[Wanting], *_: object) -> dict[int, None]:
+    return {one.vm_id: None for one in wanting}
 
 
 def always(answer: object) -> Callable[..., Any]:
@@ -179,9 +207,6 @@ def test_a_reset_of_a_living_guest(hold: Hold, monkeypatch: Patch) -> None:
 
 
 def test_brakes_and_places_off(hold: Hold, monkeypatch: Patch) -> None:
-    def places_for_all(wanting: list[Wanting], *_: object) -> dict[int, None]:
-        return {one.vm_id: None for one in wanting}
-
     monkeypatch.setattr(judging, "scopes_of", always(()))
     monkeypatch.setattr(sweeping, "allot", places_for_all)
     assert broken(hold(CROWD), "at most 2 resets in flight")
@@ -216,3 +241,52 @@ def test_a_silent_vm_that_nobody_judges(hold: Hold, monkeypatch: Patch) -> None:
 
     monkeypatch.setattr(sweep, "candidates", nobody)
     assert broken(hold(ONE_HANGS), "web-1 reset, held, or given up")
+
+
+def test_a_pause_that_starts_no_clock(hold: Hold, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(rules, "_is_candidate", always(answer=True))
+    assert broken(hold(PAUSE_ENDS), "and listened to, before its reset")
+
+
+def test_a_post_after_a_heartbeat(hold: Hold, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(rules, "_is_candidate", always(answer=True))
+    monkeypatch.setattr(pipeline, "_heard_since", always(answer=False))
+    assert not broken(hold(BACK_BEFORE_THE_POST), "heard since its intent"), "the claim stands"
+    claim_without(monkeypatch, "s.state IN ('down', 'reset_failed')")
+    claim_without(monkeypatch, "(s.last_heartbeat IS NULL OR s.last_heartbeat <= r.requested_at)")
+    assert broken(hold(BACK_BEFORE_THE_POST), "no POST for web-1, heard since its intent")
+
+
+def test_a_second_intent_beside_the_first(
+    hold: Hold, monkeypatch: Patch, simulated_database: SimulatedDatabase
+) -> None:
+    without(monkeypatch, "_back_off")
+    monkeypatch.setattr(rules, "_is_candidate", always(answer=True))
+    assert not broken(hold(ANSWER_LOST), "one unfinished intent"), "the index alone stands"
+    with simulated_database.sessions.one() as session:
+        session.do("DROP INDEX reset_history_one_unfinished_per_vm")
+        try:
+            assert broken(hold(ANSWER_LOST), "one unfinished intent of web-1")
+        finally:
+            simulated_database.empty()
+            session.do(ONE_UNFINISHED)
+
+
+@pytest.mark.parametrize(
+    ("story", "words"),
+    [
+        (ONE_AN_HOUR, "at most 1 resets an hour"),
+        (ONE_ON_A_NODE, "at most 1 resets in flight"),
+    ],
+)
+def test_places_for_all(story: str, words: str, hold: Hold, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sweeping, "allot", places_for_all)
+    assert broken(hold(story), words)
+
+
+def test_a_heartbeat_that_brings_nobody_back(hold: Hold, monkeypatch: Patch) -> None:
+    comes_back = "state = old.new_state,"
+    stays = "state = CASE old.state WHEN 'down' THEN 'down' ELSE old.new_state END,"
+    assert comes_back in heartbeats.STORE
+    monkeypatch.setattr(heartbeats, "STORE", heartbeats.STORE.replace(comes_back, stays))
+    assert broken(hold(ONE_HANGS), "web-1 healthy, as it reports")

@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from defib_dev.simulate.chance import scenario_text
 from defib_dev.simulate.database import SimulatedDatabase
 from defib_dev.simulate.parse import parse_scenario, read_scenario
 from defib_dev.simulate.reading import NotAScenario
@@ -21,6 +22,7 @@ QUIET_AND_NOT = (
     "clocks/jump-forward-while-one-is-silent",
     "outages/blindness-is-named-before-proxmox",
 )
+RANDOM_ONES = range(101, 109)
 FLEET = "name: n\nfleet: [{prefix: web-, count: 4, vmid: 100, node: pve1}]\n"
 Play = Callable[[str], Outcome]
 
@@ -43,6 +45,16 @@ def test_skipping_quiet_time_changes_nothing(
     skipped = simulate(scenario, simulated_database)
     played = simulate(scenario, simulated_database, skips=False)
     assert told(skipped.record) == told(played.record)
+
+
+@pytest.mark.parametrize("seed", RANDOM_ONES)
+def test_what_is_left_out_of_a_random_scenario_changes_nothing(
+    seed: int, simulated_database: SimulatedDatabase
+) -> None:
+    scenario = parse_scenario(scenario_text(seed))
+    spared = simulate(scenario, simulated_database)
+    played = simulate(scenario, simulated_database, skips=False)
+    assert told(spared.record) == told(played.record)
 
 
 def test_the_same_scenario_always_takes_the_same_course(play: Play) -> None:

@@ -1,34 +1,24 @@
-"""The database as the simulation reaches it: production's async engine over blocking calls.
+"""The database as the simulation reaches it: production's store over blocking calls.
 
 While a statement runs no virtual time passes and no other task moves, so that the same scenario
 always takes the same course. Sessions are told the virtual time before their first statement of
 each moment. The gate closes when the database is away or the process that holds it has died.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from functools import cache
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import psycopg
-from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import TupleRow
-from sqlalchemy import URL, make_url
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
-from sqlalchemy.util.concurrency import await_only
+from sqlalchemy import TextClause
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from defib_dev.simulate.sessions import Session, Sessions
+from defib_dev.simulate.statements import Answer, as_written, compiled
 from defib_dev.simulate.virtual_time import Timeline
-
-DRIVER = "simulated"
-WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|TRUNCATE|CREATE|DROP|ALTER)\b", re.IGNORECASE)
-
-
-@cache
-def _writes(statement: str) -> bool:
-    return WRITES.search(statement) is not None
 
 
 class DatabaseIsAway(psycopg.OperationalError):
@@ -44,14 +34,15 @@ class Gate:
         self.is_open = True
         self.is_up: Callable[[], bool] = lambda: True
 
-    def admit(self, connection: "GatedConnection", statement: str) -> None:
+    def admit(self, session: Session, statement: str) -> None:
         """Let a statement through, after telling the session the time; raises DatabaseIsAway."""
         self.check()
         self._watch(statement)
         moment = (self._timeline.elapsed, self._timeline.database_ahead)
-        if connection.told != moment:
-            connection.tell(self._timeline)
-            connection.told = moment
+        if session.told != moment:
+            words = self._timeline.settings().items()
+            session.do("; ".join(f"SET {name} = '{value}'" for name, value in words))
+            session.told = moment
 
     @property
     def is_usable(self) -> bool:
@@ -64,164 +55,106 @@ class Gate:
             raise DatabaseIsAway("connection to server failed: Connection refused")
 
 
-class GatedConnection(psycopg.Connection[TupleRow]):
-    """A connection that knows its gate, and the moment its session was told."""
+class _Connection:
+    """A transaction, with what the store uses of SQLAlchemy's connection."""
 
-    gate: Gate
-    told: object = None
-    has_written: bool = False
+    def __init__(self, session: Session, gate: Gate) -> None:
+        self._session = session
+        self._gate = gate
+        self._begun_at: object = None
+        """The moment that the session was told outside of the transaction."""
 
-    kept: "list[GatedConnection] | None" = None
-    """Where it waits between two processes."""
+    async def execute(
+        self, statement: TextClause, parameters: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Execute at once. Raises what SQLAlchemy would."""
+        known = compiled(statement)
+        try:
+            self._gate.admit(self._session, known.text)
+            if self._begun_at is None:
+                self._session.do("BEGIN")
+                self._begun_at = self._session.told
+            return self._session.run(known, parameters)
+        except psycopg.Error as error:
+            raise DBAPIError.instance(
+                known.text, parameters, error, psycopg.Error, dialect=None
+            ) from error
 
-    def keep(self) -> None:
-        """Let go of it: it waits for the next process, where it can."""
-        if self.closed or self.kept is None:
-            self.close()
+    def end(self, *, commits: bool) -> None:
+        """End the transaction. What was told within one that is rolled back is forgotten too."""
+        if self._begun_at is None:
             return
-        self.rollback()
-        self.kept.append(self)
-
-    def commit(self) -> None:
-        """Commit."""
-        self.has_written = False
-        super().commit()
-
-    def rollback(self) -> None:
-        """Roll back.
-
-        Where nothing was written a commit is the same, and psycopg forgets all prepared statements
-        at a rollback.
-        """
-        if self.has_written or self.info.transaction_status != TransactionStatus.INTRANS:
-            self.has_written = False
-            super().rollback()
-        else:
-            super().commit()
-
-    def tell(self, timeline: Timeline) -> None:
-        """Set the session's clock. Outside a transaction it stays set, whatever is rolled back."""
-        words = (f"SET {name} = '{value}'" for name, value in timeline.settings().items())
-        result = self.pgconn.exec_("; ".join(words).encode())
-        assert result.status == ExecStatus.COMMAND_OK, result.error_message
+        self._session.do("COMMIT" if commits else "ROLLBACK")
+        if self._session.told != self._begun_at and not commits:
+            self._session.told = None
 
 
-class _Cursor(psycopg.Cursor[TupleRow]):
-    """A cursor with what SQLAlchemy asks of an async driver's."""
+class _Engine:
+    """The engine of one process of the scenario, with what the store uses of SQLAlchemy's."""
 
-    server_side = False
+    def __init__(self, sessions: Sessions, gate: Gate) -> None:
+        self._sessions = sessions
+        self._gate = gate
 
-    async def _async_soft_close(self) -> None:
-        """Nothing is held: all rows are here."""
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[_Connection]:
+        """Give a transaction, committed unless the block raises."""
+        with self._sessions.one() as session:
+            connection = _Connection(session, self._gate)
+            try:
+                yield connection
+            except BaseException:
+                connection.end(commits=False)
+                raise
+            connection.end(commits=True)
+        await _let_others()
 
-
-async def _at_once() -> None:
-    """What SQLAlchemy is given to await."""
-
-
-_KEPT: dict[str, list[GatedConnection]] = {}
-"""Connections that no process holds, by where they lead."""
-
-
-def _leading_to(arguments: Mapping[str, object]) -> str:
-    """Say where a connection with these arguments leads.
-
-    Among them are objects of SQLAlchemy's, of which each engine has its own.
-    """
-    words = {name: one for name, one in arguments.items() if isinstance(one, str | int)}
-    return repr(sorted(words.items()))
-
-
-def _connect(
-    *args: Any,  # noqa: ANN401 - SQLAlchemy's
-    kept: list[GatedConnection],
-    **arguments: Any,  # noqa: ANN401 - same
-) -> GatedConnection:
-    connection = GatedConnection.connect(
-        *args, cursor_factory=_Cursor, prepare_threshold=0, **arguments
-    )
-    connection.kept = kept
-    return connection
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[_Connection]:
+        """Give a transaction that is never committed."""
+        with self._sessions.one() as session:
+            connection = _Connection(session, self._gate)
+            try:
+                yield connection
+            finally:
+                connection.end(commits=False)
+        await _let_others()
 
 
-class BlockingDialect(PGDialect_psycopg):
-    """psycopg's blocking connections, under SQLAlchemy's async engine."""
-
-    is_async = True
-    supports_statement_cache = True
-
-    @classmethod
-    def get_pool_class(cls, url: URL) -> type[Pool]:  # noqa: ARG003 - SQLAlchemy's
-        """Pool as for an async driver."""
-        return AsyncAdaptedQueuePool
-
-    @classmethod
-    def get_async_dialect_cls(cls, url: URL) -> type["BlockingDialect"]:  # noqa: ARG003 - same
-        """It is one already."""
-        return cls
-
-    def connect(self, *args: Any, gate: Gate, **arguments: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's
-        """Connect through a gate."""
-        gate.check()
-        kept = _KEPT.setdefault(_leading_to(arguments), [])
-        connection = kept.pop() if kept else _connect(*args, kept=kept, **arguments)
-        connection.gate, connection.told = gate, None
-        return connection
-
-    def do_close(self, dbapi_connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's
-        """Keep it for the next process: every statement it knows would be planned anew."""
-        dbapi_connection.keep()
-
-    def do_execute(
-        self,
-        cursor: Any,  # noqa: ANN401 - SQLAlchemy's
-        statement: str,
-        parameters: Any,  # noqa: ANN401 - same
-        context: object = None,  # noqa: ARG002 - same
-    ) -> None:
-        """Execute at once."""
-        await_only(_at_once())
-        cursor.connection.gate.admit(cursor.connection, statement)
-        cursor.connection.has_written |= _writes(statement)
-        cursor.execute(statement, parameters)
+async def _let_others() -> None:
+    """Let others go on, as they could while a connection is given back."""
+    await asyncio.sleep(0)
 
 
-registry.impls[f"postgresql.{DRIVER}"] = lambda: BlockingDialect
-
-
-def blocking_engine(database_url: str, gate: Gate) -> AsyncEngine:
+def blocking_engine(sessions: Sessions, gate: Gate) -> AsyncEngine:
     """Make the engine of one process of the scenario."""
-    url = make_url(database_url).set(drivername=f"postgresql+{DRIVER}")
-    return create_async_engine(url, connect_args={"gate": gate})
+    return cast("AsyncEngine", _Engine(sessions, gate))
 
 
 class HotConnection:
-    """Stands in for the hot path's connection: autocommit, blocking."""
+    """Stands in for the hot path's connection: every statement is a transaction."""
 
-    def __init__(self, database_url: str, gate: Gate) -> None:
-        self._connection = GatedConnection.connect(database_url, autocommit=True)
-        self._connection.gate = gate
+    def __init__(self, sessions: Sessions, gate: Gate) -> None:
+        self._sessions = sessions
+        self._session = sessions.take()
+        self._gate = gate
 
     async def execute(
         self,
         statement: str,
-        parameters: Any = None,  # noqa: ANN401 - psycopg's
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         *,
-        prepare: bool | None = None,
+        prepare: bool | None = None,  # noqa: ARG002 - psycopg's; all are
     ) -> "_Rows":
         """Execute at once."""
-        return _Rows(self.run(statement, parameters, prepare=prepare))
+        return _Rows(self.run(statement, parameters))
 
     def run(
-        self,
-        statement: str,
-        parameters: Any = None,  # noqa: ANN401 - psycopg's
-        *,
-        prepare: bool | None = None,
-    ) -> psycopg.Cursor[TupleRow]:
+        self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+    ) -> Answer:
         """Execute without anything to await."""
-        self._connection.gate.admit(self._connection, statement)
-        return self._connection.execute(statement, parameters, prepare=prepare)
+        self._gate.admit(self._session, statement)
+        return self._session.run(as_written(statement), parameters)
 
     def as_async(self) -> psycopg.AsyncConnection[TupleRow]:
         """Give it the type that production asks for; it has what is used of it."""
@@ -229,19 +162,19 @@ class HotConnection:
 
     def close(self) -> None:
         """Let go of it."""
-        self._connection.close()
+        self._sessions.give_back(self._session)
 
 
 class _Rows:
     """A cursor to be awaited."""
 
-    def __init__(self, cursor: psycopg.Cursor[TupleRow]) -> None:
-        self._cursor = cursor
+    def __init__(self, answer: Answer) -> None:
+        self._rows = iter(answer.tuples())
 
     async def fetchall(self) -> list[TupleRow]:
-        """Give all rows."""
-        return self._cursor.fetchall()
+        """Give all rows that are left."""
+        return list(self._rows)
 
     async def fetchone(self) -> TupleRow | None:
         """Give the next row."""
-        return self._cursor.fetchone()
+        return next(self._rows, None)

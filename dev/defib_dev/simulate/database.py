@@ -4,8 +4,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -14,6 +14,7 @@ from defib_core.store.migrate import upgrade
 from defib_dev.components import processes, readiness
 from defib_dev.components.ports import free_port
 from defib_dev.components.postgres import PostgresServer
+from defib_dev.simulate.sessions import Session, Sessions
 
 NAME = "defib_simulated"
 ROLE = "defib"
@@ -36,11 +37,15 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'
 MAY_EMPTY = "GRANT SET ON PARAMETER session_replication_role TO {}"
 
 
-@dataclass(frozen=True, slots=True)
 class SimulatedDatabase:
     """A migrated database whose clock a scenario moves."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.sessions = Sessions(url)
+        self.url = url
+        self._having_rows = ""
+        self._filled: list[str] = []
+        """The tables that had rows when it was prepared."""
 
     def prepare(self) -> None:
         """Bring it to this version's schema, and replace its clock."""
@@ -50,35 +55,45 @@ class SimulatedDatabase:
             for setting in QUICK:
                 statement = sql.SQL("ALTER DATABASE {} SET " + setting)
                 connection.execute(statement.format(sql.Identifier(NAME)))
-            for table in _tables(connection):
+            tables = [str(name) for (name,) in connection.execute(TABLES, (list(NEVER_EMPTIED),))]
+            for table in tables:
                 rows = sql.SQL("CREATE TABLE pristine.{0} AS TABLE public.{0}")
-                connection.execute(rows.format(sql.Identifier(table)))
+                if connection.execute(rows.format(sql.Identifier(table))).rowcount > 0:
+                    self._filled.append(table)
+        self._having_rows = _having_rows(tables)
 
     def empty(self) -> None:
-        """Make it as it was when it was prepared, in a way that leaves prepared plans valid."""
-        with psycopg.connect(self.url) as connection:
-            connection.execute(_emptying(_tables(connection)))
+        """Make it as it was when it was prepared, in a way that leaves prepared plans valid.
+
+        Truncating would be less to write, but then every plan of every session is made anew.
+        """
+        with self.sessions.one() as session:
+            session.do("BEGIN; SET LOCAL session_replication_role = replica")
+            try:
+                self._empty(session)
+            except BaseException:
+                session.do("ROLLBACK")
+                raise
+            session.do("COMMIT")
+
+    def _empty(self, session: Session) -> None:
+        """Delete what there is, whatever refers to it, and fill some tables again."""
+        for (table,) in session.ask(self._having_rows):
+            session.ask(_of(table, "DELETE FROM public.{}"))
+        for table in self._filled:
+            session.ask(_of(table, "INSERT INTO public.{0} TABLE pristine.{0}"))
+        session.ask(COUNT_FROM_ONE)
 
 
-def _emptying(tables: list[str]) -> sql.Composed:
-    """Delete what is in every table, whatever refers to it, and fill some again.
-
-    Truncating would be less to write, but then every plan of every connection is made anew.
-    """
-    names = [sql.Identifier(table) for table in tables]
-    return sql.SQL("; ").join(
-        [
-            sql.SQL("SET LOCAL session_replication_role = replica"),
-            *(sql.SQL("DELETE FROM public.{}").format(name) for name in names),
-            *(sql.SQL("INSERT INTO public.{0} TABLE pristine.{0}").format(name) for name in names),
-            sql.SQL(COUNT_FROM_ONE),
-        ]
-    )
+def _of(table: str, statement: LiteralString) -> str:
+    return sql.SQL(statement).format(sql.Identifier(table)).as_string()
 
 
-def _tables(connection: psycopg.Connection) -> list[str]:
-    found = connection.execute(TABLES, (list(NEVER_EMPTIED),))
-    return [str(name) for (name,) in found]
+def _having_rows(tables: list[str]) -> str:
+    """Ask which of these tables have rows."""
+    one = sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM public.{})")
+    ones = [one.format(sql.Literal(table), sql.Identifier(table)) for table in tables]
+    return sql.SQL(" UNION ALL ").join(ones).as_string()
 
 
 @contextmanager
@@ -100,6 +115,7 @@ def running_database() -> Iterator[SimulatedDatabase]:
             database = SimulatedDatabase(url)
             database.prepare()
             yield database
+            database.sessions.close()
         finally:
             processes.stop(record)
     finally:

@@ -27,6 +27,7 @@ Act = Callable[[AsyncConnection, datetime], Awaitable[object]]
 async def happen(world: World, event: Event) -> None:
     """Make one event happen now. Raises NotAScenario where it is impossible."""
     world.make_up()
+    world.stillness.stir()
     try:
         await HOW[type(event.happening)](world, event.happening)
     except ModelError as error:

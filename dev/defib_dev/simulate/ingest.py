@@ -16,6 +16,7 @@ from defib_core.store.clock import database_now
 from defib_dev.simulate.blocking import Gate, HotConnection, blocking_engine
 from defib_dev.simulate.guests import REPORT_EVERY, Guests
 from defib_dev.simulate.scenario import Vm
+from defib_dev.simulate.sessions import Sessions
 from defib_dev.simulate.virtual_time import Timeline
 from defib_dev.simulate.waiting import Waiting
 
@@ -36,18 +37,21 @@ class Ingest:
 
     def __init__(
         self,
-        database_url: str,
+        sessions: Sessions,
         gate: Gate,
         guests: Guests,
         vm_ids: dict[str, int],
         *,
         may_wait: Callable[[], bool],
+        stir: Callable[[], None],
+        arm_after: Callable[[], int],
     ) -> None:
         self._may_wait = may_wait
-        self._url = database_url
+        self._stir = stir
+        self._arm_after = arm_after
         self._gate = gate
-        self._hot = HotConnection(database_url, gate)
-        self._engine: AsyncEngine = blocking_engine(database_url, gate)
+        self._hot = HotConnection(sessions, gate)
+        self._engine: AsyncEngine = blocking_engine(sessions, gate)
         self._guests = guests
         self._timeline: Timeline = guests.timeline
         self._vm_ids = vm_ids
@@ -142,6 +146,7 @@ class Ingest:
         accepted = [vm for vm in reporting if vm.name not in self._guests.refused]
         can_wait = [self._take_one(vm, now) for vm in accepted]
         if not all(can_wait):
+            self._stir()
             self.store_waiting()
 
     def _take_one(self, vm: Vm, now: float) -> bool:
@@ -150,7 +155,13 @@ class Ingest:
         if self._waiting.holds(vm_id):
             self.store_waiting()
         self.heard[vm.name].append(now)
+        if len(self.heard[vm.name]) <= self._arm_after():
+            self._stir()
         return self._waiting.add(self._guests.heartbeat(vm, vm_id), now) and self._may_wait()
+
+    def heard_since(self, moment: float) -> frozenset[int]:
+        """Name the VMs heard at or after a moment, those in skipped time among them."""
+        return self._waiting.heard_since(moment)
 
     def store_waiting(self) -> None:
         """Store the reports that wait."""
@@ -169,7 +180,6 @@ class Ingest:
         self._proved_at += length
         self._waiting.passed(length)
 
-    async def close(self) -> None:
-        """Let go of the connections."""
+    def close(self) -> None:
+        """Let go of the connection."""
         self._hot.close()
-        await self._engine.dispose()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.base import InvalidSpec
@@ -14,7 +15,8 @@ from defib_core.config.resources import DEFAULT_NAME, Resource
 from defib_core.config.system_config import SystemConfigSpec, parse_system_config
 from defib_core.domain.policy import DEFAULT_STEPS
 from defib_core.store import mirror
-from defib_core.store.mirror import Mirrored, ObjectKey, VmObject
+from defib_core.store.mirror import ObjectKey, VmObject
+from defib_core.store.mirror_many import mirror_ordinary
 from defib_dev.simulate.scenario import Scenario, Vm
 from defib_dev.simulate.specs import merged
 from defib_dev.simulate.virtual_time import START
@@ -27,6 +29,7 @@ CLUSTER_SPEC: Mapping[str, Any] = {
     "tokenSecretRef": {"name": "simulated"},
 }
 CREATED_AT = START - timedelta(days=1)
+IDS = text("SELECT id, name FROM vm")
 
 Mirror = Callable[[AsyncConnection, datetime], Awaitable[object]]
 """Takes one object in, at the given time of the database."""
@@ -54,12 +57,11 @@ class KubernetesApi:
         """Take in every object, as before the scenario; return each VM's id."""
         await mirror.mirror_cluster(connection, self._key(DEFAULT_NAME), CLUSTER_SPEC, None)
         await mirror.mirror_config(connection, self._key(DEFAULT_NAME), scenario.config, now)
-        ids = {}
-        for vm in scenario.fleet:
-            result = await mirror.mirror_vm(connection, self._object(vm), now)
-            assert isinstance(result, Mirrored), result
-            ids[vm.name] = result.vm_id
-        return ids
+        given = [self._object(vm) for vm in scenario.fleet]
+        taken = await mirror_ordinary(connection, given, now)
+        assert len(taken.put) == len(given), taken
+        ids = {row.name: int(row.id) for row in await connection.execute(IDS)}
+        return {vm.name: ids[vm.name] for vm in scenario.fleet}
 
     def change_config(self, fields: Mapping[str, Any]) -> None:
         """Change the SystemConfig. One that is refused as dangerous changes nothing in force."""

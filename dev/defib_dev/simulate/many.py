@@ -1,5 +1,6 @@
 """Plays random scenarios, many of them, and keeps each that breaks an invariant as a file."""
 
+import gc
 import multiprocessing
 import queue
 from collections import Counter
@@ -98,6 +99,7 @@ def play_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
     """Play every seed, in so many processes, each with a database of its own."""
     if jobs == 1:
         with running_database() as database:
+            gc.freeze()  # what is there by now stays, and need not be looked through again
             for seed in seeds:
                 yield play_seed(seed, database)
         return

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from defib_core.domain.actions import Phase, Source
 from defib_dev.simulate.world import Asked, Post, World
 
 Row = Mapping[str, Any]
+NOTES = "SELECT elapsed, subject, before, after FROM journal ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,8 @@ class Record:
 
 def read_record(world: World) -> Record:
     """Read the journal of a scenario that has ended."""
-    with psycopg.connect(world.database_url) as connection:
-        rows = connection.execute("SELECT elapsed, subject, before, after FROM journal ORDER BY id")
-        notes = [Note(*row) for row in rows]
+    with world.sessions.one() as session:
+        notes = [Note(*row) for row in session.ask(NOTES)]
     names = {vm_id: name for name, vm_id in world.vm_ids.items()}
     histories = _histories(_of(notes, "reset_history"))
     resets = [_reset(history, names, world) for history in histories]

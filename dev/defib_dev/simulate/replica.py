@@ -17,15 +17,21 @@ from defib_dev.proxmox_sim.inprocess import InProcessWire
 from defib_dev.simulate.blocking import Gate, blocking_engine
 from defib_dev.simulate.guests import TOKEN_ID, TOKEN_SECRET, Guests
 from defib_dev.simulate.kubernetes import ENDPOINT, NAMESPACE, KubernetesApi
-from defib_dev.simulate.sparing import MAKES_WORK, SparingLeadership, SparingPipeline
-from defib_operator.cluster_watch import ClusterWatch
+from defib_dev.simulate.sessions import Sessions
+from defib_dev.simulate.sparing import (
+    MAKES_WORK,
+    SparingClusterWatch,
+    SparingLeadership,
+    SparingPipeline,
+)
+from defib_dev.simulate.sparing_sweeps import SparingSweep
+from defib_dev.simulate.stillness import Stillness
 from defib_operator.kube import Kubernetes
 from defib_operator.looks import Looker
 from defib_operator.main import LOOK_BUDGET
 from defib_operator.proxmox import ProxmoxClient, ProxmoxSettings
 from defib_operator.proxmox.wire import WireFailure
 from defib_operator.supervisor import Loop, supervise
-from defib_operator.sweep import Sweep
 from defib_operator.sweeping import Sweeping
 from defib_operator.watching import LISTEN_EVERY, Hearing
 
@@ -47,12 +53,13 @@ class Armed:
 class Surroundings:
     """What every operator process of a scenario stands in."""
 
-    database_url: str
+    sessions: Sessions
     gate: Callable[[Callable[[str], None]], Gate]
     """Makes a gate to the database that tells of each statement."""
     guests: Guests
     kubernetes: KubernetesApi
     armed: Armed
+    stillness: Stillness
     before_death: Callable[[], None]
     """Called while everything that the process wrote can still be made up for."""
     has_one_operator: Callable[[], bool]
@@ -67,19 +74,22 @@ class Replica:
         self.identity = identity
         self._around = around
         self._gate = around.gate(self._saw)
-        self._engine: AsyncEngine = blocking_engine(around.database_url, self._gate)
+        self._engine: AsyncEngine = blocking_engine(around.sessions, self._gate)
         self.leadership = SparingLeadership(self._engine, identity, LEASE)
         self.leadership.may_spare = lambda: self._gate.is_usable and around.has_one_operator()
         self.leadership.database_now = lambda: around.guests.timeline.database_now
         self._hearing = Hearing()
-        clusters = ClusterWatch(
+        clusters = SparingClusterWatch(
             self._engine,
             _OneClient(_client(around, self._gate)),
             cast("Kubernetes", around.kubernetes),
             self.leadership,
             Looker(LOOK_BUDGET),
         )
-        sweep = Sweep(self._engine, self.leadership, clusters, self._hearing)
+        clusters.stillness = around.stillness
+        sweep = SparingSweep(
+            self._engine, self.leadership, clusters, self._hearing, around.stillness
+        )
         self.configs_changed = asyncio.Event()
         self._sweeping = Sweeping(self._engine, sweep, NAMESPACE, self.configs_changed)
         self._pipeline = SparingPipeline(
@@ -133,11 +143,10 @@ class Replica:
         self._gate.is_open = False
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """End, and wait for it."""
         self.die()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._engine.dispose()
 
     async def _listen(self) -> None:
         while True:

@@ -60,7 +60,8 @@ def _played(
     loop.set_exception_handler(troubles.in_task)
     try:
         with troubles.collected():
-            world = World.of(scenario, database.url, Timeline(loop))
+            world = World.of(scenario, database.sessions, Timeline(loop))
+            world.spares = skips
             loop.run_until_complete(_play(world, skips=skips))
     finally:
         loop.close()

@@ -29,3 +29,43 @@ CREATE TRIGGER note AFTER INSERT OR UPDATE ON hold FOR EACH ROW EXECUTE FUNCTION
 CREATE TRIGGER note AFTER INSERT OR UPDATE ON reset_history FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note AFTER UPDATE OF reset_attempts ON vm_state FOR EACH ROW
     WHEN (OLD.reset_attempts IS DISTINCT FROM NEW.reset_attempts) EXECUTE FUNCTION note();
+
+-- Counts changes that a sweep could notice. Heartbeats that leave a VM as it was are none.
+
+CREATE SEQUENCE stirred;
+
+CREATE FUNCTION stir() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM nextval('stirred');
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON vm FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON hold FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON brake FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON pause FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON reset_history
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON reset_step
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON maintenance
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON global_stop
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON system_config
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON ingest_gap
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON report_rejection
+    FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir AFTER INSERT OR DELETE ON vm_state FOR EACH ROW EXECUTE FUNCTION stir();
+CREATE TRIGGER stir_changed AFTER UPDATE ON vm_state FOR EACH ROW
+    WHEN ((OLD.state, OLD.state_since, OLD.boot_id, OLD.config_id, OLD.stale_timeout,
+           OLD.max_attempts, OLD.clock_floor, OLD.alive_since, OLD.reset_attempts,
+           OLD.last_attempt_at, OLD.reset_pending, OLD.status, OLD.relay_id)
+          IS DISTINCT FROM
+          (NEW.state, NEW.state_since, NEW.boot_id, NEW.config_id, NEW.stale_timeout,
+           NEW.max_attempts, NEW.clock_floor, NEW.alive_since, NEW.reset_attempts,
+           NEW.last_attempt_at, NEW.reset_pending, NEW.status, NEW.relay_id))
+    EXECUTE FUNCTION stir();

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-import psycopg
 from psycopg import sql
 
 from defib_dev.simulate.deadlines import lengths
 from defib_dev.simulate.guests import REPORT_EVERY
 from defib_dev.simulate.scenario import Vm
+from defib_dev.simulate.sessions import Session
 from defib_dev.simulate.virtual_time import START
 from defib_dev.simulate.world import World
 
@@ -102,8 +102,8 @@ class Skipper:
     def __init__(self, world: World, *, skips: bool) -> None:
         self._world = world
         self._skips = skips
-        self._connection = psycopg.connect(world.database_url, autocommit=True)
-        self._timestamps = _query(self._connection)
+        self._session = world.sessions.take()
+        self._timestamps = _query(self._session)
 
     async def play_until(self, moment: float) -> None:
         """Let time pass until a moment, as little of it as possible one by one."""
@@ -116,8 +116,8 @@ class Skipper:
                 self._skip_towards(moment)
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._connection.close()
+        """Let go of the session."""
+        self._world.sessions.give_back(self._session)
 
     def _skip_towards(self, moment: float) -> None:
         world, now = self._world, self._world.timeline.elapsed
@@ -153,15 +153,14 @@ class Skipper:
             "heard": heard.heard,
             "now": timeline.database_now,
         }
-        row = self._connection.execute(STIRS, bound).fetchone()
-        return row is None or bool(row[0])
+        return self._session.ask(STIRS, bound) == [(True,)]
 
     def _deadlines(self, heard: _Heard) -> Iterator[float]:
         """Say when something may fall due: rather too often than too seldom."""
         world = self._world
         bound = {"steady": [*heard.heard, *heard.refused], "ingest_is_up": world.ingest.is_up}
-        rows = self._connection.execute(self._timestamps, bound).fetchall()
-        is_calm = self._connection.execute(IS_CALM, bound).fetchone() == (True,)
+        rows = self._session.ask(self._timestamps, bound)
+        is_calm = self._session.ask(IS_CALM, bound) == [(True,)]
         ahead = START + world.timeline.database_ahead
         moments = [(column, (at - ahead).total_seconds()) for column, at in rows]
         nodes = world.guests.dc.nodes.values()
@@ -204,15 +203,15 @@ class Skipper:
             "lately": now - timedelta(seconds=SETTLED),
             "now": now,
         }
-        self._connection.execute(PASSED, bound)
+        self._session.ask(PASSED, bound)
         timeline.skipped += length
         self._world.ingest.passed(length)
 
 
-def _query(connection: psycopg.Connection) -> sql.Composed:
+def _query(session: Session) -> str:
     """Ask for every timestamp there is, except of VMs that are heard and owe nothing."""
     parts = []
-    for table, column in connection.execute(COLUMNS, (list(DOES_NOT_MATTER),)):
+    for table, column in session.ask(COLUMNS, (list(DOES_NOT_MATTER),)):
         which = sql.SQL("true")
         if table == "ingest_liveness":
             which = sql.SQL("NOT %(ingest_is_up)s")
@@ -223,7 +222,7 @@ def _query(connection: psycopg.Connection) -> sql.Composed:
                 sql.Literal(column), sql.Identifier(column), sql.Identifier(table), which
             )
         )
-    return sql.SQL(" UNION ").join(parts)
+    return sql.SQL(" UNION ").join(parts).as_string()
 
 
 def _of_state(column: str) -> sql.SQL:

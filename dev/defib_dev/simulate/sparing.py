@@ -1,12 +1,15 @@
 """Production's parts, spared what would change nothing: polls without work, renewals nobody reads.
 
-What is left out is made up for just before somebody could notice.
+What is left out is made up for just before somebody could notice. Sweeps are in `sparing_sweeps`.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from defib_core.store.clusters import Cluster
+from defib_dev.simulate.stillness import Stillness
+from defib_operator.cluster_watch import ClusterWatch
 from defib_operator.leadership import MARGIN, Leadership
 from defib_operator.pipeline import Pipeline
 
@@ -50,6 +53,24 @@ class SparingLeadership(Leadership):
         owed, self._owed = self._owed, None
         if owed is not None:
             run(OWED, (owed, self._identity, self._epoch))
+
+
+class SparingClusterWatch(ClusterWatch):
+    """The looks at Proxmox, written down only where they show something else than the last one."""
+
+    stillness: Stillness
+    _found: object = None
+
+    async def _look_at(self, cluster: Cluster) -> None:
+        if not self.stillness.is_still:
+            self._found = None
+            await super()._look_at(cluster)
+            return
+        seen = await self._view(cluster)
+        found = (seen.inventory, repr(seen.trouble), self.stillness.stirs())
+        if found != self._found:
+            await super()._look_at(cluster)
+            self._found = found
 
 
 LEASE_TABLE = "leader_lease"

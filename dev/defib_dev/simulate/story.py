@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import psycopg
-
 from defib_core.config.system_config import SystemConfigSpec
 from defib_core.domain.actions import Phase, Source
 from defib_dev.simulate.record import Record, Reset, read_record
@@ -79,11 +77,10 @@ class Story:
 def read_story(world: World) -> Story:
     """Read it from the world of a scenario that has ended."""
     names = {vm_id: name for name, vm_id in world.vm_ids.items()}
-    with psycopg.connect(world.database_url) as connection:
-        claims = {(names[vm_id], step): count for vm_id, step, count in connection.execute(CLAIMS)}
+    with world.sessions.one() as session:
+        claims = {(names[vm_id], step): count for vm_id, step, count in session.ask(CLAIMS)}
         ends = [
-            _ended(world, world.scenario.vm(names[vm_id]), row)
-            for vm_id, *row in connection.execute(ENDS)
+            _ended(world, world.scenario.vm(names[vm_id]), row) for vm_id, *row in session.ask(ENDS)
         ]
     return Story(
         scenario=world.scenario,

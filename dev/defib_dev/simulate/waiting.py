@@ -4,9 +4,11 @@ Stored by production's statement, all at once, and then each given the moment it
 reports of VMs that report steadily, and always the same, can wait: such a report changes no state.
 """
 
+import re
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from defib_core.store import heartbeats
@@ -20,6 +22,14 @@ UPDATE vm_state s SET last_heartbeat = defib_now() - came.ago
 FROM unnest(%s::bigint[], %s::interval[]) AS came(vm_id, ago)
 WHERE s.vm_id = came.vm_id
 """
+TOUCHED = re.compile(r"\b(vm_state|vm_metric\w*|vm_transition|hold|reset_history|\w+_change)\b")
+"""What a heartbeat writes."""
+
+
+@cache
+def asks_of_heartbeats(statement: str) -> bool:
+    """Say whether it makes a difference to a statement that a heartbeat still waits."""
+    return TOUCHED.search(statement) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,10 @@ class Waiting:
     def holds(self, vm_id: int) -> bool:
         """Whether a heartbeat of this VM waits."""
         return vm_id in self._beats
+
+    def heard_since(self, moment: float) -> frozenset[int]:
+        """Name the VMs that were heard at or after a moment."""
+        return frozenset(vm_id for vm_id, said in self._last.items() if said.at >= moment)
 
     def passed(self, length: float) -> None:
         """Take note that time was skipped in which everybody went on reporting."""

@@ -16,8 +16,11 @@ from defib_dev.simulate.ingest import Ingest
 from defib_dev.simulate.kubernetes import KubernetesApi
 from defib_dev.simulate.replica import Armed, Replica, Surroundings
 from defib_dev.simulate.scenario import Scenario
+from defib_dev.simulate.sessions import Sessions
 from defib_dev.simulate.sparing import LEASE_TABLE, PROOFS_TABLE
+from defib_dev.simulate.stillness import Stillness
 from defib_dev.simulate.virtual_time import Timeline
+from defib_dev.simulate.waiting import asks_of_heartbeats
 
 OPERATORS_START_AT = 0.1
 """Their sweeps come just after the events and reports of the same moment."""
@@ -67,7 +70,7 @@ class World:
     """One scenario at work."""
 
     scenario: Scenario
-    database_url: str
+    sessions: Sessions
     timeline: Timeline
     guests: Guests
     kubernetes: KubernetesApi
@@ -81,17 +84,19 @@ class World:
     is_stopped: bool = False
     """A global stop is in force."""
     asked: list[Asked] = field(default_factory=list)
+    spares: bool = True
+    _stillness: Stillness | None = None
     _ingest: Ingest | None = None
     _engine: AsyncEngine | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     @classmethod
-    def of(cls, scenario: Scenario, database_url: str, timeline: Timeline) -> "World":
+    def of(cls, scenario: Scenario, sessions: Sessions, timeline: Timeline) -> "World":
         """Build it; nothing runs yet."""
         guests = Guests.of(scenario, timeline)
         kubernetes = KubernetesApi(scenario)
-        world = cls(scenario, database_url, timeline, guests, kubernetes)
+        world = cls(scenario, sessions, timeline, guests, kubernetes)
         world.configs.append((0.0, scenario.config))
         return world
 
@@ -108,6 +113,13 @@ class World:
         return self._engine
 
     @property
+    def stillness(self) -> Stillness:
+        """Whether anything can have changed."""
+        if self._stillness is None:
+            self._stillness = Stillness(self, spares=self.spares)
+        return self._stillness
+
+    @property
     def is_undisturbed(self) -> bool:
         """Whether every part of ours is up, and nothing waits to be done."""
         ups = (self.ingest.is_up, self.database_is_up, self.kubernetes.is_up)
@@ -115,16 +127,18 @@ class World:
 
     async def begin(self) -> None:
         """Mirror every object, and start the API and one operator."""
-        self._engine = blocking_engine(self.database_url, self._gate(_nobody))
+        self._engine = blocking_engine(self.sessions, self._gate(_nobody))
         async with self.engine.begin() as connection:
             now = await database_now(connection)
             self.vm_ids = await self.kubernetes.mirror_all(self.scenario, connection, now)
         self._ingest = Ingest(
-            self.database_url,
+            self.sessions,
             self._gate(_nobody),
             self.guests,
             self.vm_ids,
             may_wait=lambda: self.kubernetes.config.stale_timeout_ms >= PATIENT_MS,
+            stir=self.stillness.stir,
+            arm_after=lambda: self.kubernetes.config.safety.arm_after_reports,
         )
         await self.ingest.come_up()
 
@@ -137,15 +151,17 @@ class World:
     def start_replica(self) -> None:
         """Start an operator process."""
         around = Surroundings(
-            database_url=self.database_url,
+            sessions=self.sessions,
             gate=self._operators_gate,
             guests=self.guests,
             kubernetes=self.kubernetes,
             armed=self.armed,
+            stillness=self.stillness,
             before_death=self.make_up,
             has_one_operator=lambda: len(self.living()) == 1,
             posted=self._posted,
         )
+        self.stillness.stir()
         replica = Replica(f"operator-{next(self._numbers)}", around)
         self.replicas.append(replica)
         replica.start()
@@ -237,9 +253,7 @@ class World:
         for replica in self.replicas:
             await replica.close()
         if self._ingest is not None:
-            await self._ingest.close()
-        if self._engine is not None:
-            await self._engine.dispose()
+            self._ingest.close()
 
     async def _deliver_later(self) -> None:
         while True:
@@ -258,7 +272,7 @@ class World:
                 self.ingest.make_up_proofs()
             if LEASE_TABLE in statement:
                 self._make_up_renewals()
-            else:
+            elif asks_of_heartbeats(statement):
                 self.ingest.store_waiting()
 
         return self._gate(seen)

@@ -136,10 +136,12 @@ find_service() { # -> service
     fi
 }
 
+configured() { # name -> its value in the settings that are here already
+    [ ! -r "$etc/agent.conf" ] || sed -n "s/^$1=//p" "$etc/agent.conf" | tail -n 1
+}
+
 check_options() {
-    if [ -z "$server" ] && [ -r "$etc/agent.conf" ]; then
-        server=$(sed -n 's/^DEFIB_URL=//p' "$etc/agent.conf")
-    fi
+    [ -n "$server" ] || server=$(configured DEFIB_URL)
     while [ "$server" != "${server%/}" ]; do server=${server%/}; done
     case $server in
         *[[:space:]\"\'\\@?#\$\`]*) usage_error "--url must be a plain address, not '$server'" ;;
@@ -273,6 +275,10 @@ write_settings() {
 get_key() { # -> key_file, where there is a new key
     [ -z "$key_file" ] && [ -n "$enrolment_token" ] || return 0
     [ -n "$re_enrol" ] || [ ! -s "$etc/agent.key" ] || return 0
+    uuid=$(word_of /sys/class/dmi/id/product_uuid 2>/dev/null) || uuid=''
+    number=${vmid:-$(configured DEFIB_VMID)}
+    [ -n "$uuid$number" ] || [ -n "$dry" ] ||
+        refuse "nothing says which VM this is, as it shows no SMBIOS UUID: give --vmid and its number in Proxmox"
     if [ -n "$dry" ]; then
         act "enrolling at $server" :
     else
@@ -296,13 +302,13 @@ word_of() { # file -> its first word, if it is a plain one
 }
 
 enrol() {
-    name=${hostname:-$(uname -n)}
+    name=${hostname:-$(configured DEFIB_HOSTNAME)}
+    name=${name:-$(uname -n)}
     case $name in *[!A-Za-z0-9._-]* | '') die "the host name '$name' has characters that Defib does not take; give --hostname" ;; esac
-    uuid=$(word_of /sys/class/dmi/id/product_uuid 2>/dev/null) || uuid=''
     boot=$(word_of /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=''
     {
         printf '{"hostname":"%s"' "$name"
-        quoted_or_nothing vmid "$vmid"
+        quoted_or_nothing vmid "$number"
         quoted_or_nothing node "$node"
         quoted_or_nothing smbiosUuid "$uuid"
         quoted_or_nothing bootId "$boot"
@@ -315,14 +321,14 @@ enrol() {
         000) refuse "cannot reach $server/api/enroll (see the line above)" ;;
         401) refuse "the enrolment token is unknown, expired or used up; make a new one (Add VM, or: defib enrolment create)" ;;
         404 | 405) refuse "$server has no enrolment; give --key-file with a key made by: defib token create --kind agent" ;;
-        409) refuse "this VM has a key that another machine reports with now; revoke that first (defib token list): $(answer_text)" ;;
+        409) refuse "this VM has a key already: $(answer_text)" ;;
         429) refuse "too many enrolments at once; try again in a minute: $(answer_text)" ;;
         *) refuse "enrolment was refused ($code): $(answer_text)" ;;
     esac
     token=$(json_field token)
     [ -n "$token" ] || die "the answer to the enrolment names no key; is $server Defib's address?"
     vm=$(json_field vmId)
-    [ -n "$vmid" ] || vmid=$(json_field vmid)
+    [ -n "$number" ] || vmid=$(json_field vmid)
     seconds=$(json_field reportIntervalSeconds)
     [ -n "$interval" ] || [ "${seconds:-30}" = 30 ] || interval=$seconds
     (umask 077 && printf '%s\n' "$token" >"$work/agent.key")
@@ -529,7 +535,11 @@ uninstall_agent() {
     if id "$user" >/dev/null 2>&1; then
         if has userdel; then act "removing the account $user" userdel "$user"; else act "removing the account $user" deluser "$user"; fi
     fi
-    if [ "$changed" = 0 ]; then say "unchanged: no agent is installed"; else say "removed. In Defib the VM goes down unless you pause or remove it there"; fi
+    if [ "$changed" = 0 ]; then
+        say "unchanged: no agent is installed"
+    elif [ -z "$dry" ]; then
+        say "removed. In Defib the VM goes down unless you pause or remove it there"
+    fi
 }
 
 # One that does not run, or was never enabled, is to be removed all the same.

@@ -133,6 +133,7 @@ def herd(
     The agent's own functions, in virtual time: nothing is sent, and no machine's speed is in it.
     """
     from defib_dev.agent_check import script  # noqa: PLC0415 - see the docstring
+    from defib_dev.bench import machine  # noqa: PLC0415 - same
 
     with _measuring() as say:
         say(f"1 of 2: the starts of {agents} agents, in virtual time; some seconds a thousand")
@@ -143,7 +144,7 @@ def herd(
         _tell_spread(f"after an outage of {outage} s", back)
         if write_docs:
             rows = _spreads({"started in one second": started, f"back after {outage} s": back})
-            _put(rows, say, "herd", f"{_measured_on()}, in virtual time", page)
+            _put(rows, say, "herd", f"{machine.in_a_line(CHECKOUT)}, in virtual time", page)
 
 
 def _tell_spread(what: str, spread: "Spread") -> None:

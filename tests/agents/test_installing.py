@@ -4,6 +4,7 @@ The API is real, and so is the account the agent runs under. systemd is installe
 run: enabling a unit is seen, starting it is not; the agent is started as its unit would.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,10 @@ async def test_install_upgrade_and_uninstall(debian: Path, api: RunningApi) -> N
     assert code == 3, said
     assert "the first report was not accepted" in said
 
+    code, said = await in_debian(debian, f"{fetched} --uninstall --dry-run")
+    assert "(dry run) removing /etc/defib" in said
+    assert "defib: removed" not in said
+    assert len(listing(debian)) == 5
     code, said = await in_debian(debian, f"{fetched} --uninstall")
     assert code == 0, said
     assert listing(debian) == []
@@ -151,6 +156,21 @@ async def test_an_enrolment_token_becomes_a_key_and_without_systemd_cron_starts_
     assert code == 1
     assert "unknown, expired or used up" in said
     assert (debian / "etc/defib/agent.key").read_text().strip() == key
+    # A new key for the same VM, whose number and name are known by now; not while one is in use.
+    another = await fetching.token()
+    code, said = await fetching.install("--service cron --re-enrol", another)
+    assert code == 1
+    assert "this VM has a key already: VM 4712 holds a token" in said
+    revoke = re.search(r"defib token revoke (agent_token_\d+)", said)
+    assert revoke is not None
+    gone = await fetching.api.http.delete(
+        f"/api/agent-tokens/{revoke[1]}", headers=fetching.api.admin
+    )
+    assert gone.is_success, gone.text
+    code, said = await fetching.install("--service cron --re-enrol", another)
+    assert code == 0, said
+    assert (debian / "etc/defib/agent.key").read_text().strip() != key
+    assert len((await fetching.api.get("/api/vms")).json()) == 1
     # What cron would do, twice: the second finds the first and ends.
     code, said = await in_debian(debian, f"({command}) & sleep 3; {command}; echo second: $?")
     assert "second: 0" in said
@@ -176,6 +196,11 @@ async def test_what_goes_wrong_for_a_newcomer_is_said_in_a_line_and_changes_noth
     code, said = await fetching.install(f"--url http://127.0.0.1:9 {options}", "a-token")
     assert code == 1
     assert "cannot fetch http://127.0.0.1:9/agent/linux-agent.sh" in said
+    # Neither an SMBIOS UUID, which only root of a VM sees, nor a number.
+    code, said = await fetching.install(f"--hostname {HOST}", await fetching.token())
+    assert code == 1
+    assert "nothing says which VM this is" in said
+    assert "give --vmid and its number in Proxmox" in said
     code, said = await fetching.install("--vmid one-hundred", "a-token")
     assert code == 2
     assert "--vmid must be the VM's number in Proxmox" in said

@@ -43,8 +43,10 @@ from defib_api.routes import (
 )
 from defib_api.services import Services, make_services
 from defib_api.tls import Tls
+from defib_api.traced import Traced
 from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import ApiSettings
+from defib_core.tracing.spans import traced
 
 TAGS: list[dict[str, Any]] = [
     {"name": "Reports", "description": "What agents send."},
@@ -108,6 +110,8 @@ def dashboard_app(services: Services | None) -> FastAPI:
     measured = Measured() if services is None else services.measured
     https = services is not None and services.settings.is_https
     app.add_middleware(Envelope, requests=measured.requests, https=https)
+    if services is not None and services.settings.tracing_url is not None:
+        app.add_middleware(Traced)
     errors.install(app)
     openapi.install(app)
     _add_routes(app)
@@ -151,6 +155,7 @@ def _add_routes(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    with serving_metrics(services.settings, registry_of(services)):
-        async with services.running():
-            yield
+    async with traced(services.settings, "api"):
+        with serving_metrics(services.settings, registry_of(services)):
+            async with services.running():
+                yield

@@ -1,7 +1,8 @@
 """The read cache in Redis (or Valkey): a short copy of what PostgreSQL says, gone at any time.
 
-The only module that knows Redis. No answer depends on it: whatever goes wrong here, the reader is
-served from PostgreSQL, and /readyz says that it is slower. Plain GET, SET and DEL only.
+With `redis_client.py` the only module that knows Redis. No answer depends on it: whatever goes wrong
+here, the reader is served from PostgreSQL, and /readyz says that it is slower. Plain GET, SET and
+DEL only.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from defib_api.redis_client import RedisClient, client_of
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,6 @@ T = TypeVar("T")
 Build = Callable[[], Awaitable[bytes]]
 
 KEPT_MS = 1000
-SOCKET_SECONDS = 0.2
 CALL_SECONDS = 0.5
 REST_SECONDS = 5.0
 """After a failure Redis is left alone for this long."""
@@ -44,9 +44,16 @@ class Broken:
 class ReadCache:
     """Holds serialised answers for a second; builds each of them once at a time."""
 
-    def __init__(self, url: str | None, *, scope: str) -> None:
-        """`scope` keeps installations that share a server apart; without `url` nothing is kept."""
-        self._redis = None if url is None else _client(url)
+    def __init__(
+        self, url: str | None, *, scope: str, url_now: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """`scope` keeps installations that share a server apart; without `url` nothing is kept.
+
+        `url_now` is asked after a failure: the password may have changed since.
+        """
+        self._url = url
+        self._url_now = url_now
+        self._client = None if url is None else client_of(url)
         self._prefix = f"defib:{hashlib.sha256(scope.encode()).hexdigest()[:16]}:"
         self._flights: dict[str, asyncio.Task[bytes]] = {}
         self._broken: Broken | None = None
@@ -55,7 +62,7 @@ class ReadCache:
     @property
     def is_configured(self) -> bool:
         """True where there should be a Redis."""
-        return self._redis is not None
+        return self._client is not None
 
     @property
     def broken(self) -> Broken | None:
@@ -79,14 +86,14 @@ class ReadCache:
         await self._guarded(lambda redis: redis.delete(*keys))
 
     async def check(self) -> Broken | None:
-        """Ask Redis whether it answers; None where it does."""
-        await self._guarded(lambda redis: redis.ping())
+        """Ask Redis whether it answers, and takes what is kept; None where it does."""
+        await self._guarded(self._try_out)
         return self._broken
 
     async def close(self) -> None:
         """Let the connections go."""
-        if self._redis is not None:
-            await self._redis.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _fly(self, name: str, build: Build) -> bytes:
         copy = await self._read(self._prefix + name)
@@ -96,6 +103,11 @@ class ReadCache:
         framed = _frame(fresh)
         await self._guarded(lambda redis: redis.set(self._prefix + name, framed, px=KEPT_MS))
         return fresh
+
+    async def _try_out(self, redis: Redis) -> None:
+        await redis.ping()  # in a cluster, every node
+        # A replica, or a user without the rights, answers a ping as well.
+        await redis.set(f"{self._prefix}check", b"", px=KEPT_MS)
 
     def _land(self, name: str, done: asyncio.Task[bytes]) -> None:
         if self._flights.get(name) is done:
@@ -109,11 +121,11 @@ class ReadCache:
 
     async def _guarded(self, call: Callable[[Redis], Awaitable[T]]) -> T | None:
         """Make a call to Redis; None where there is none, it fails, or rests after a failure."""
-        if self._redis is None or time.monotonic() < self._rests_until:
+        if self._client is None or time.monotonic() < self._rests_until:
             return None
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                result = await call(self._redis)
+                result = await call((await self._client_now(self._client)).commands)
         except FAILURES as error:
             self._rest(error)
             return None
@@ -122,23 +134,27 @@ class ReadCache:
             self._broken = None
         return result
 
+    async def _client_now(self, client: RedisClient) -> RedisClient:
+        """After a failure, take the URL as it is now."""
+        url = None if self._broken is None else self._url_now()
+        if url is None or url == self._url:
+            return client
+        self._url = url
+        try:
+            made = self._client = client_of(url)
+        except ValueError as error:
+            log.warning("cache.url_refused", error=str(error), note="the one before stays in use")
+            return client
+        log.info("cache.url_renewed")
+        await client.aclose()
+        return made
+
     def _rest(self, error: Exception) -> None:
         why = str(error) or type(error).__name__
         if self._broken is None:
             self._broken = Broken(datetime.now(UTC), why)
             log.warning("cache.away", error=why, note="answers come from PostgreSQL meanwhile")
         self._rests_until = time.monotonic() + REST_SECONDS
-
-
-def _client(url: str) -> Redis:
-    return Redis.from_url(
-        url,
-        protocol=2,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        client_name="defib-api",
-    )
 
 
 def _frame(body: bytes) -> bytes:

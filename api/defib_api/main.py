@@ -11,6 +11,7 @@ from defib_api.protocol import GuardedProtocol
 from defib_api.tls import Tls
 from defib_core.config.logs import configure_logging
 from defib_core.config.settings import ApiSettings
+from defib_core.tracing.spans import require
 
 KEEP_ALIVE_SECONDS = 5
 GRACEFUL_SECONDS = 20
@@ -42,6 +43,7 @@ def server_config(
 
 def serve(settings: ApiSettings) -> None:
     """Run until SIGTERM or SIGINT; what was taken in is stored before it ends."""
+    require(settings)
     configure_logging(settings.log_level, settings.log_format)
     tls = Tls.of(settings)
     uvicorn.Server(server_config(create_app(settings, tls), settings, tls=tls)).run()

@@ -108,6 +108,7 @@ def make_services(settings: ApiSettings, tls: Tls | None = None) -> Services:
     cache = ReadCache(
         None if redis_url is None else redis_url.get_secret_value(),
         scope=f"{_place_of(url())}/{settings.namespace}",
+        url_now=partial(settings.secret_now, "redis_url"),
     )
     return Services(
         settings=settings,

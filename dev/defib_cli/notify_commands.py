@@ -40,6 +40,7 @@ def test(
     try:
         from defib_notify.configuration import read  # noqa: PLC0415 - same
         from defib_notify.sending import send  # noqa: PLC0415 - same
+        from defib_notify.trust import trust_of  # noqa: PLC0415 - same
         from defib_notify.undelivered import Undelivered  # noqa: PLC0415 - same
     except ModuleNotFoundError as error:
         _fail_without_extra(error)
@@ -50,7 +51,8 @@ def test(
         typer.echo(f"defib notify test: there is no destination named {destination}", err=True)
         raise typer.Exit(1)
     try:
-        asyncio.run(send(found, _test_message(destination), config.allowed_networks))
+        message = _test_message(destination)
+        asyncio.run(send(found, message, config.allowed_networks, trust_of(config)))
     except Undelivered as error:
         typer.echo(f"defib notify test: {error}", err=True)
         raise typer.Exit(1) from error

@@ -5,6 +5,7 @@ Unknown fields are refused, and what is wrong is said by its place. Nothing here
 
 import base64
 import binascii
+import ssl
 from datetime import time
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
@@ -189,6 +190,18 @@ class NotifyConfig(Part):
     """How long a hold lasts before anybody is told."""
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that may be sent to; none is otherwise."""
+    ca_bundle: str | None = None
+    """Certificate authorities of your own, as PEM, that webhooks and the switch trust as well."""
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _holds_certificates(cls, pem: str | None) -> str | None:
+        if pem is not None:
+            try:
+                ssl.create_default_context(cadata=pem or "none")
+            except ssl.SSLError as error:
+                raise ValueError("holds no certificates as PEM") from error
+        return pem
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -5,6 +5,7 @@ operator leads and sweeps.
 """
 
 import asyncio
+import ssl
 
 import httpx
 import structlog
@@ -25,12 +26,19 @@ class Switch:
     """Pings one address."""
 
     def __init__(
-        self, engine: AsyncEngine, switch: DeadMansSwitch, allowed: Networks, metrics: Metrics
+        self,
+        engine: AsyncEngine,
+        switch: DeadMansSwitch,
+        allowed: Networks,
+        metrics: Metrics,
+        *,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._engine = engine
         self._switch = switch
         self._allowed = allowed
         self._metrics = metrics
+        self._trust = trust
         self._why: str | None = None
 
     async def run(self) -> None:
@@ -47,7 +55,9 @@ class Switch:
             return
         try:
             with guarded(self._allowed):
-                async with httpx.AsyncClient(trust_env=False, timeout=WAIT_SECONDS) as http:
+                async with httpx.AsyncClient(
+                    trust_env=False, timeout=WAIT_SECONDS, verify=self._trust or True
+                ) as http:
                     (await http.get(self._switch.url)).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             self._note("failed", type(error).__name__)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,9 @@ from defib_core.store.failures import DATABASE_ERRORS, explain
 from defib_notify.configuration import read
 from defib_notify.dead_mans_switch import Switch
 from defib_notify.metrics import Metrics
+from defib_notify.probes import Pulse, serving_probes
+from defib_notify.sending import send
+from defib_notify.trust import trust_of
 from defib_notify.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -29,21 +33,25 @@ def run(settings: NotifySettings) -> None:
 
 async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
     """Work until `stop` is set or a signal asks for it."""
-    config, metrics = read(settings.notify_config), Metrics()
+    config, metrics, pulse = read(settings.notify_config), Metrics(), Pulse()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     engine = make_engine(
         settings.database_url.get_secret_value(), application="defib-notify", pool_size=3
     )
-    works: list[Callable[[], Awaitable[None]]] = [Worker(engine, config, metrics).run]
+    trust = trust_of(config)
+    worker = Worker(engine, config, metrics, partial(send, trust=trust), turned=pulse.turned)
+    works = [_keep(worker.run, pulse.failed)]
     if config.dead_mans_switch is not None:
-        allowed = config.allowed_networks
-        works.append(Switch(engine, config.dead_mans_switch, allowed, metrics).run)
+        switch = Switch(
+            engine, config.dead_mans_switch, config.allowed_networks, metrics, trust=trust
+        )
+        works.append(_keep(switch.run))
     log.info("notify_started", destinations=[one.name for one in config.destinations])
-    tasks = [asyncio.create_task(_keep(work)) for work in works]
+    tasks = [asyncio.create_task(work) for work in works]
     try:
-        with serving_metrics(settings, metrics.registry):
+        with serving_metrics(settings, metrics.registry), serving_probes(settings, pulse):
             await stop.wait()
     finally:
         for task in tasks:
@@ -52,13 +60,21 @@ async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
         await engine.dispose()
 
 
-async def _keep(work: Callable[[], Awaitable[None]]) -> None:
-    """Begin again after every failure."""
+def _unnoted(_: str) -> None:
+    """Note nothing."""
+
+
+async def _keep(
+    work: Callable[[], Awaitable[None]], note: Callable[[str], None] = _unnoted
+) -> None:
+    """Begin again after every failure; `note` takes why."""
     while True:
         try:
             await work()
         except (*DATABASE_ERRORS, OSError) as error:
+            note(explain(error))
             log.warning("notify_waits", why=explain(error))
-        except Exception:
+        except Exception as error:
+            note(type(error).__name__)
             log.exception("notify_failed")
         await asyncio.sleep(AGAIN_SECONDS)

@@ -1,5 +1,6 @@
 """What sending a message can come to; the one place that knows which way a destination takes."""
 
+import ssl
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -29,10 +30,15 @@ class TryAgain:
     after: timedelta
 
 
-async def send(destination: Destination, delivery: Delivery, allowed: Networks) -> None:
-    """Send a message; raises Undelivered."""
+async def send(
+    destination: Destination,
+    delivery: Delivery,
+    allowed: Networks,
+    trust: ssl.SSLContext | None = None,
+) -> None:
+    """Send a message; raises Undelivered. `trust` is for our own webhook."""
     if destination.webhook is not None:
-        await webhook.send(destination.webhook, delivery, allowed)
+        await webhook.send(destination.webhook, delivery, allowed, trust)
     elif destination.apprise is not None:
         await by_apprise.send(destination.apprise, delivery, allowed)
 

@@ -30,16 +30,28 @@ GONE = "no destination of this name is configured any more"
 Send = Callable[[Destination, Delivery, Networks], Awaitable[None]]
 
 
+def _unnoted() -> None:
+    """Note nothing."""
+
+
 class Worker:
     """Works on one database with one configuration."""
 
     def __init__(
-        self, engine: AsyncEngine, config: NotifyConfig, metrics: Metrics, send_it: Send = send
+        self,
+        engine: AsyncEngine,
+        config: NotifyConfig,
+        metrics: Metrics,
+        send_it: Send = send,
+        *,
+        turned: Callable[[], None] = _unnoted,
     ) -> None:
+        """`turned` is called after each whole turn."""
         self._engine = engine
         self._config = config
         self._metrics = metrics
         self._send = send_it
+        self._turned = turned
         self._destinations = {one.name: one for one in config.destinations}
 
     async def run(self) -> None:
@@ -47,6 +59,7 @@ class Worker:
         while True:
             await self.gather()
             sent = await self.send_due()
+            self._turned()
             if not sent:
                 await asyncio.sleep(EVERY.total_seconds())
 

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from defib_core.store import figures, tallies
 from defib_core.store.tallies import Ending, Flip
+from defib_core.tracing import spans
+from defib_core.tracing.spans import ResetTrace
 from defib_operator.leadership import Leadership
 from defib_operator.metrics import Metrics
 
@@ -132,9 +134,17 @@ class Figuring:
         if ending.recovered_in is not None and not counted.recovered:
             counted.recovered = True
             self._metrics.recoveries.observe(ending.recovered_in)
+            _tell_recovery(ending)
         may_come_back = ending.phase in {"succeeded", "unknown"} and not counted.recovered
         if counted.ended and not may_come_back:
             del tally.followed[ending.id]
+
+
+def _tell_recovery(ending: Ending) -> None:
+    """Tell the trace of a reset that a heartbeat has proved it."""
+    if ending.sent_at is not None and ending.recovered_at is not None:
+        lasted = (ending.sent_at, ending.recovered_at)
+        spans.told(ResetTrace(ending.id, ending.requested_at), "verified", lasted)
 
 
 async def _begin(connection: AsyncConnection, clock: float) -> _Tally:

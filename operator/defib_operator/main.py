@@ -15,6 +15,7 @@ from defib_core.config.logs import configure_logging
 from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import OperatorSettings
 from defib_core.store.engine import make_engine
+from defib_core.tracing.spans import traced
 from defib_operator.cluster_watch import ClusterWatch
 from defib_operator.clusters import KubernetesClients
 from defib_operator.events import Recorder
@@ -54,6 +55,7 @@ async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
     """Run every loop until `stop` is set or a signal asks for it, then give the lease back."""
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(traced(settings, "operator"))
         parts = await _assemble(settings, stack)
         probes = Probes(
             parts.engine,

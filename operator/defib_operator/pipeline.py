@@ -21,12 +21,14 @@ from defib_core.store import execution, unable
 from defib_core.store.clock import CLOCK_JUMP, database_now
 from defib_core.store.execution import Intent
 from defib_core.store.sweep import Candidate
+from defib_core.tracing import spans
 from defib_operator.clusters import Unconnected
 from defib_operator.judging import Scene, case_of
 from defib_operator.leadership import NotLeading, leading
 from defib_operator.looks import Finding, Wanted
 from defib_operator.posting import FOLLOW_FOR, SEARCH_FOR, Checkpoint, Posting, Sent, nothing
 from defib_operator.proxmox import Lane, ProxmoxClient
+from defib_operator.reset_trace import tell_end, tell_waited, trace_of
 from defib_operator.scene_reader import SceneReader
 from defib_operator.sweep import Ears, Eyes, Lead
 
@@ -147,7 +149,8 @@ class Pipeline:
         """Look, judge, claim and send. All that may have to be waited for is at hand before."""
         intent = turn.intent
         scene, one = await self._read(intent)
-        finding = None if one is None else await self._look(one, scene)
+        with spans.of_reset(trace_of(intent), "look"):
+            finding = None if one is None else await self._look(one, scene)
         # The look takes time: what people said meanwhile counts.
         scene, one = await self._read(intent)
         judged_at = asyncio.get_running_loop().time()
@@ -198,6 +201,7 @@ class Pipeline:
         if intent.source.is_manual and not _has_place(one, node, scene, self._granted.values()):
             return None
         self._granted[intent.id] = (one.config_id, node)
+        tell_waited(intent, scene.now)
         return await turn.posting.begin(verdict.action, finding.node, turn.judged_at)
 
     async def _give_up_on(self, intent: Intent, epoch: int, why: str) -> None:
@@ -206,10 +210,12 @@ class Pipeline:
             return
         async with leading(self._engine, epoch) as connection:
             now = await database_now(connection)
-            if now - intent.steps[-1].sending_at > GIVE_UP_AFTER:
-                await execution.finish(
-                    connection, intent.id, phase=Phase.UNKNOWN, error=why, response=None, now=now
-                )
+            if now - intent.steps[-1].sending_at <= GIVE_UP_AFTER:
+                return
+            await execution.finish(
+                connection, intent.id, phase=Phase.UNKNOWN, error=why, response=None, now=now
+            )
+        tell_end(intent, Phase.UNKNOWN, now)
 
     async def _posting(self, intent: Intent, epoch: int) -> Posting:
         async with self._engine.connect() as connection:
@@ -221,6 +227,7 @@ class Pipeline:
         async with leading(self._engine, epoch) as connection:
             now = await database_now(connection)
             await execution.record_dry_run(connection, intent.id, now)
+        tell_end(intent, Phase.DRY_RUN, now)
         log.info("dry_run", intent=intent.id, vm=intent.vm_id)
 
     async def _cancel(
@@ -233,6 +240,7 @@ class Pipeline:
             if isinstance(finding, GuestFacts) and not can_report(finding):
                 await unable.note(connection, [intent.vm_id], now)
             await execution.cancel(connection, intent.id, reason=reason, message=message, now=now)
+        tell_end(intent, Phase.CANCELLED, now, reason=reason)
         log.info("intent_cancelled", intent=intent.id, vm=intent.vm_id, reason=reason, why=message)
 
 

@@ -17,6 +17,7 @@ from defib_core.domain.actions import Action, Phase, PowerStep, steps_of
 from defib_core.store import execution
 from defib_core.store.clock import database_now
 from defib_core.store.execution import Claim, Intent, Place, Step
+from defib_core.tracing import spans
 from defib_operator.leadership import NotLeading, leading
 from defib_operator.proxmox import (
     Accepted,
@@ -32,6 +33,7 @@ from defib_operator.proxmox import (
     Unknown,
     Upid,
 )
+from defib_operator.reset_trace import tell_end, trace_of
 from defib_operator.sweep import Lead
 
 log = structlog.get_logger(__name__)
@@ -135,7 +137,11 @@ class Posting:
         if self.lead.epoch != self.epoch:
             raise NotLeading("the lease changed hands between the claim and the POST")
         not_after = min(self.lead.until, judged_at + SEND_WITHIN.total_seconds())
-        outcome = await self.client.post_power(claim.node, self.place.vmid, claim.step, not_after)
+        with spans.of_reset(trace_of(self.intent), f"post {claim.step.value}"):
+            outcome = await self.client.post_power(
+                claim.node, self.place.vmid, claim.step, not_after
+            )
+            spans.note(outcome=type(outcome).__name__)
         await self.checkpoint("sent")
         log.info("posted", intent=self.intent.id, step=claim.step.value, outcome=repr(outcome))
         return Sent(claim, sending_at, outcome)
@@ -177,6 +183,15 @@ class Posting:
 
     async def _search(self, claim: Claim, sending_at: datetime, text: str) -> Ended:
         """Look for the task of a POST whose answer is not known."""
+        with spans.of_reset(trace_of(self.intent), "search"):
+            found = await self._searched(claim, sending_at)
+            spans.note(found=found is not None)
+        if found is None:
+            return Ended(Phase.UNKNOWN, f"{text}; no task of it was found")
+        await self._record(claim.seq, found)
+        return await self._follow(found)
+
+    async def _searched(self, claim: Claim, sending_at: datetime) -> Upid | None:
         async with self.engine.connect() as connection:
             known = await execution.known_upids(connection, self.intent.vm_id)
         while True:
@@ -184,16 +199,21 @@ class Posting:
                 claim.node, self.place.vmid, TASK_TYPE[claim.step], sending_at - SEARCH_SLACK
             )
             if isinstance(found, Upid) and str(found) not in known:
-                await self._record(claim.seq, found)
-                return await self._follow(found)
+                return found
             async with self.engine.connect() as connection:
                 now = await database_now(connection)
             if not -SEARCH_SLACK <= now - sending_at <= SEARCH_FOR:  # past, or the clock set back
-                return Ended(Phase.UNKNOWN, f"{text}; no task of it was found")
+                return None
             await asyncio.sleep(POLL_EVERY.total_seconds())
 
     async def _follow(self, upid: Upid) -> Ended:
         """Poll a task until it has ended."""
+        with spans.of_reset(trace_of(self.intent), "task"):
+            ended = await self._followed(upid)
+            spans.note(outcome=ended.phase.value)
+        return ended
+
+    async def _followed(self, upid: Upid) -> Ended:
         deadline = asyncio.get_running_loop().time() + FOLLOW_FOR.total_seconds()
         while True:
             state = await self.client.task_status(upid)
@@ -264,15 +284,17 @@ class Posting:
 
     async def _end(self, ended: Ended) -> None:
         async with leading(self.engine, self.epoch) as connection:
+            now = await database_now(connection)
             await execution.finish(
                 connection,
                 self.intent.id,
                 phase=ended.phase,
                 error=None if ended.phase is Phase.SUCCEEDED else ended.text,
                 response=ended.response,
-                now=await database_now(connection),
+                now=now,
                 unsent=ended.unsent,
             )
+        tell_end(self.intent, ended.phase, now)
         log.info(
             "reset_ended",
             intent=self.intent.id,

@@ -33,6 +33,7 @@ from defib_core.store import brakes, intents, lease, sweep, unable
 from defib_core.store.clock import database_now
 from defib_core.store.holds import Held, alert, hold_all
 from defib_core.store.sweep import Candidate
+from defib_core.tracing import spans
 from defib_operator.braking import keep_brakes
 from defib_operator.judging import Scene, case_of, floor_of, scopes, set_scene
 from defib_operator.leadership import NotLeading
@@ -102,8 +103,15 @@ class Sweep:
 
     async def tick(self) -> Swept:
         """Sweep once. Raises NotLeading where another replica leads."""
+        epoch = self._lead.epoch
+        with spans.span("sweep"):
+            swept = await self._tick(epoch)
+            spans.note(changed=swept.changed, intents=len(swept.intents), holds=swept.holds)
+        return swept
+
+    async def _tick(self, epoch: int) -> Swept:
         clock = asyncio.get_running_loop()
-        began, epoch = clock.time(), self._lead.epoch
+        began = clock.time()
         async with self._engine.begin() as connection:
             scene = await self._scene(connection, epoch, sized=False)
             unwell, clocks = scene.brakes.counted.unwell, list(scene.clocks.values())

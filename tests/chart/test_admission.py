@@ -5,11 +5,18 @@ and the pods that they would make.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from defib_core.config.settings import (
+    ApiSettings,
+    NotifySettings,
+    OperatorSettings,
+    RelaySettings,
+)
 from defib_dev.components.kubectl import Kubectl, KubectlError
 from support.control_plane import TestControlPlane
 from support.helm import CHART, pod_templates, rendered
@@ -24,6 +31,40 @@ EVERYTHING: Mapping[str, Any] = {
     "database.caSecret.name": "database-authority",
     "redis.existingSecret": "redis",
     "redis.caSecret.name": "redis-authority",
+    "signIn": {
+        "roles": ["administrator=defib-admins", "viewer=*"],
+        "oidc": {
+            "issuer": "https://id.example.com/realms/ops",
+            "clientId": "defib",
+            "existingSecret": "oidc-client",
+            "roleClaim": "realm_access.roles",
+            "caSecret": {"name": "oidc-authority"},
+        },
+        "proxy": {
+            "userHeader": "X-Forwarded-User",
+            "groupsHeader": "X-Forwarded-Groups",
+            "cidrs": ["10.1.2.0/24", "fd00::/64"],
+        },
+    },
+    "tracing": {
+        "url": "https://collector.observability:4318",
+        "ratio": 0.5,
+        "existingSecret": "collector-token",
+        "caSecret": {"name": "collector-authority"},
+    },
+    "api.publicUrl": "https://defib.example.com",
+    "api.sharedAgentKeys": False,
+    "api.reportLimitPerMinute": 1000000,
+    "api.tls.existingSecret": "api-certificate",
+    "relay": {
+        "enabled": True,
+        "apiCaSecret": {"name": "api-authority"},
+        "persistence": {"storageClassName": "fast", "size": "2Gi"},
+        "service": {"type": "LoadBalancer", "annotations": {"example.com/zone": "site-a"}},
+        "from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+        "podDisruptionBudget": {"enabled": True},
+        "tolerations": [{"key": "only", "operator": "Exists", "effect": "NoSchedule"}],
+    },
     "api.autoscaling.enabled": True,
     "api.service.type": "LoadBalancer",
     "api.service.annotations": {"example.com/zone": "north"},
@@ -71,6 +112,9 @@ EVERYTHING: Mapping[str, Any] = {
 }
 BARE: Mapping[str, Any] = {
     "migrations.enabled": False,
+    "notify.enabled": True,
+    "relay.enabled": True,
+    "relay.persistence.enabled": False,
     "api.preStopSeconds": 0,
     "api.podDisruptionBudget.enabled": False,
     "operator.podDisruptionBudget.enabled": False,
@@ -78,8 +122,11 @@ BARE: Mapping[str, Any] = {
     "rbac": {"create": False, "proxmoxSecrets": []},
     "networkPolicy.enabled": False,
 }
+ALONE: Mapping[str, Any] = {
+    "relay": {"enabled": True, "alone": True, "apiUrl": "https://defib.example.com"},
+}
 variants = pytest.mark.parametrize(
-    "values", [PLAIN, EVERYTHING, BARE], ids=["defaults", "everything", "bare"]
+    "values", [PLAIN, EVERYTHING, BARE, ALONE], ids=["defaults", "everything", "bare", "relay"]
 )
 
 
@@ -106,12 +153,21 @@ def test_each_object_is_admitted_strictly(
     assert len(ours) >= 4
 
 
+def test_a_relay_alone_brings_nothing_of_the_rest() -> None:
+    assert sorted((one["kind"], one["metadata"]["name"]) for one in rendered(ALONE)) == [
+        ("Deployment", "defib-relay"),
+        ("NetworkPolicy", "defib-relay"),
+        ("PersistentVolumeClaim", "defib-relay"),
+        ("Service", "defib-relay"),
+    ]
+
+
 @variants
 def test_each_pod_is_admitted_under_restricted_pod_security(
     kubectl: Kubectl, restricted: str, values: Mapping[str, Any]
 ) -> None:
     pods = pod_templates(rendered(values, namespace=restricted))
-    assert len(pods) >= 3
+    assert pods
     for pod in pods.values():
         pod["metadata"]["namespace"] = restricted
         flags = ("create", "--dry-run=server", "--validate=strict", "--filename=-")
@@ -182,7 +238,7 @@ def test_objects_of_other_projects_have_the_shape_they_document() -> None:
     assert monitored["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "interval": "15s"}]
     (labels,) = monitored["spec"]["selector"].values()
     pods = pod_templates(rendered(EVERYTHING))
-    for name in ("guard-api", "guard-operator", "guard-notify"):
+    for name in ("guard-api", "guard-operator", "guard-notify", "guard-relay"):
         assert labels.items() <= pods[name]["metadata"]["labels"].items()
         ports = pods[name]["spec"]["containers"][0]["ports"]
         assert "metrics" in [one["name"] for one in ports]
@@ -216,3 +272,103 @@ def test_the_dashboards_are_in_their_config_map() -> None:
     assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
     files = sorted(file.name for file in (CHART / "dashboards").glob("*.json"))
     assert sorted(made["data"]) == files
+
+
+def _environment(pods: Mapping[str, Any], name: str) -> dict[str, str]:
+    (container,) = pods[name]["spec"]["containers"]
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+def test_the_processes_take_the_settings_that_the_chart_gives_them(tmp_path: Path) -> None:
+    """Each file that a variable names is mounted, and each process accepts all its variables."""
+    pods = pod_templates(rendered(EVERYTHING))
+    kinds = {
+        "guard-api": ApiSettings,
+        "guard-operator": OperatorSettings,
+        "guard-notify": NotifySettings,
+        "guard-relay": RelaySettings,
+    }
+    for name, kind in kinds.items():
+        given = _environment(pods, name)
+        (container,) = pods[name]["spec"]["containers"]
+        mounts = {one["mountPath"] for one in container["volumeMounts"]}
+        volumes = {one["name"] for one in pods[name]["spec"]["volumes"]}
+        assert {one["name"] for one in container["volumeMounts"]} == volumes
+        for variable, value in given.items():
+            if value.startswith("/run/secrets/"):
+                folder, _, file = value.rpartition("/")
+                assert folder in mounts, variable
+                (tmp_path / folder.strip("/")).mkdir(parents=True, exist_ok=True)
+                (tmp_path / folder.strip("/") / file).write_text(_CONTENTS.get(variable, "x"))
+        here = {
+            variable: str(tmp_path / value.strip("/")) if value.startswith("/run/") else value
+            for variable, value in given.items()
+        }
+        kind.from_environment(here)
+
+
+_CONTENTS = {
+    "DEFIB_DATABASE_URL_FILE": "postgresql://defib:only-for-tests@db:5432/defib",
+    "DEFIB_REDIS_URL_FILE": "redis+sentinel://redis:26379/mymaster",
+}
+
+
+def test_the_api_is_told_of_providers_proxies_and_its_certificate() -> None:
+    given = _environment(pod_templates(rendered(EVERYTHING)), "guard-api")
+    settings = {
+        "DEFIB_ROLES": "administrator=defib-admins; viewer=*",
+        "DEFIB_OIDC_ISSUER": "https://id.example.com/realms/ops",
+        "DEFIB_OIDC_CLIENT_SECRET_FILE": "/run/secrets/defib/oidc/secret",
+        "DEFIB_OIDC_ROLE_CLAIM": "realm_access.roles",
+        "DEFIB_PROXY_CIDRS": "10.1.2.0/24,fd00::/64",
+        "DEFIB_PUBLIC_URL": "https://defib.example.com",
+        "DEFIB_SHARED_AGENT_KEYS": "false",
+        "DEFIB_REPORT_LIMIT_PER_MINUTE": "1000000",
+        "DEFIB_TRACING_RATIO": "0.5",
+    }
+    assert {name: given[name] for name in settings} == settings
+    plain = _environment(pod_templates(rendered()), "defib-api")
+    assert not [name for name in plain if name.startswith(("DEFIB_OIDC", "DEFIB_PROXY"))]
+    assert not {"DEFIB_ROLES", "DEFIB_TRACING_URL", "DEFIB_TLS_CERT_FILE"} & plain.keys()
+
+
+def test_with_a_certificate_of_its_own_everything_asks_the_api_over_https() -> None:
+    pods = pod_templates(rendered(EVERYTHING))
+    (container,) = pods["guard-api"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    url = "https://guard-api.defib.svc:3000"
+    assert _environment(pods, "guard-test")["API_URL"] == url
+    assert _environment(pods, "guard-relay")["DEFIB_API_URL"] == url
+    assert _environment(pod_templates(rendered()), "defib-test")["API_URL"].startswith("http://")
+
+
+def test_the_relay_has_one_owner_of_its_folder_and_keeps_it() -> None:
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in rendered(EVERYTHING)}
+    relay = objects["Deployment", "guard-relay"]["spec"]
+    assert (relay["replicas"], relay["strategy"]) == (1, {"type": "Recreate"})
+    claim = objects["PersistentVolumeClaim", "guard-relay"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert objects["PodDisruptionBudget", "guard-relay"]["spec"]["maxUnavailable"] == 0
+    named = {one["name"]: one for one in relay["template"]["spec"]["volumes"]}
+    assert named["reports"]["persistentVolumeClaim"] == {"claimName": "guard-relay"}
+    bare = pod_templates(rendered(BARE))["defib-relay"]["spec"]["volumes"]
+    assert {"name": "reports", "emptyDir": {"sizeLimit": "576Mi"}} in bare
+    kinds = {(one["kind"], one["metadata"]["name"]) for one in rendered()}
+    assert not [name for _, name in kinds if "relay" in name]
+
+
+def test_egress_is_open_to_what_is_used_and_no_further() -> None:
+    def ports(values: Mapping[str, Any], name: str) -> set[int]:
+        (policy,) = [
+            one
+            for one in rendered({**values, "networkPolicy.egress.enabled": True})
+            if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == name
+        ]
+        return {one["port"] for rule in policy["spec"]["egress"] for one in rule["ports"]}
+
+    assert ports(EVERYTHING, "guard-api") == {53, 5432, 6379, 26379, 443, 4318}
+    assert ports(EVERYTHING, "guard-operator") == {53, 5432, 443, 6443, 8006, 4318}
+    assert ports(EVERYTHING, "guard-relay") == {53, 443, 3000}
+    assert ports(PLAIN, "defib-api") == {53, 5432, 6379, 26379}

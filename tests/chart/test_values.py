@@ -46,6 +46,51 @@ def test_the_chart_passes_helms_strict_linter() -> None:
         ),
         ({"metrics.podMonitor.interval": "often"}, ["/metrics/podMonitor/interval", "pattern"]),
         ({"gateway.enabled": True}, ["gateway.parentRefs: name the Gateway"]),
+        ({"signIn.oidc.issuer": "http://id.example.com"}, ["/signIn/oidc/issuer", "pattern"]),
+        ({"signIn.oidc.clientSecret": "geheim"}, ["/signIn/oidc", "'clientSecret' not allowed"]),
+        (
+            {"signIn.oidc.issuer": "https://id.example.com"},
+            ["signIn.oidc.clientId: say how this Defib is registered"],
+        ),
+        (
+            {"signIn.oidc": {"issuer": "https://id.example.com", "clientId": "defib"}},
+            ["api.publicUrl: signIn.oidc needs it"],
+        ),
+        (
+            {
+                "signIn.oidc": {"issuer": "https://id.example.com", "clientId": "defib"},
+                "api.publicUrl": "https://defib.example.com",
+            },
+            ["signIn.roles: say which groups have which role"],
+        ),
+        ({"signIn.roles": ["boss=everybody"]}, ["/signIn/roles/0", "pattern"]),
+        (
+            {"signIn.proxy.userHeader": "X-User", "signIn.roles": ["viewer=*"]},
+            ["signIn.proxy.cidrs: name the proxy's own networks"],
+        ),
+        (
+            {"signIn.proxy.groupsHeader": "X-Groups"},
+            ["signIn.proxy.groupsHeader: set userHeader as well"],
+        ),
+        (
+            {"signIn.proxy.cidrs": ["0.0.0.0/0"]},
+            ["signIn.proxy.cidrs: 0.0.0.0/0 is everybody"],
+        ),
+        ({"signIn.proxy.cidrs": ["10.0.0.1"]}, ["/signIn/proxy/cidrs/0", "pattern"]),
+        ({"api.publicUrl": "defib.example.com"}, ["/api/publicUrl", "pattern"]),
+        ({"tracing.ratio": 10}, ["/tracing/ratio", "maximum: got 10, want 1"]),
+        ({"tracing.url": "collector:4318"}, ["/tracing/url", "pattern"]),
+        ({"relay.alone": True}, ["relay.alone: set relay.enabled as well"]),
+        (
+            {"relay.alone": True, "relay.enabled": True},
+            ["relay.apiUrl: with relay.alone there is no API here"],
+        ),
+        ({"relay.replicas": 2}, ["/relay", "additional properties 'replicas' not allowed"]),
+        ({"relay.persistence.size": "1GB"}, ["/relay/persistence/size", "pattern"]),
+        (
+            {"relay.enabled": True, "relay.mostMegabytes": 2048},
+            ["relay.persistence.size is 1Gi: make it more than relay.mostMegabytes (2048)"],
+        ),
         ({"serviceAccounts.create": False}, ["serviceAccounts.operator: name the operator's"]),
     ],
     ids=str,
@@ -63,7 +108,21 @@ def test_an_older_kubernetes_is_refused() -> None:
 
 
 def test_no_secret_is_made_and_none_is_in_the_environment() -> None:
-    everything = {"redis.existingSecret": "redis", "database.caSecret.name": "authority"}
+    everything = {
+        "redis.existingSecret": "redis",
+        "database.caSecret.name": "authority",
+        "notify.enabled": True,
+        "relay.enabled": True,
+        "tracing": {"url": "http://collector:4318", "existingSecret": "headers"},
+        "api.tls.existingSecret": "certificate",
+        "api.publicUrl": "https://defib.example.com",
+        "signIn.roles": ["viewer=*"],
+        "signIn.oidc": {
+            "issuer": "https://id.example.com",
+            "clientId": "defib",
+            "existingSecret": "oidc",
+        },
+    }
     objects = rendered(everything)
     assert [one for one in objects if one["kind"] == "Secret"] == []
     texts = [str(one) for one in objects]

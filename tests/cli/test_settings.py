@@ -39,6 +39,19 @@ def test_variables_of_others_are_none_of_ours() -> None:
     assert DatabaseSettings.from_environment(environment).namespace == "defib"
 
 
+def test_headers_of_traces_are_read_as_otlp_writes_them() -> None:
+    given = {**GIVEN, "DEFIB_TRACING_HEADERS": "Authorization=Bearer%20a%3Db, x-team=ops"}
+    read = ApiSettings.from_environment(given).headers_of_traces
+    assert read == {"Authorization": "Bearer a=b", "x-team": "ops"}
+
+
+@pytest.mark.parametrize("headers", ["geheim", "a=1,geheim", "=geheim", "a b=geheim", "a=ge%0Aheim"])
+def test_headers_that_are_none_are_refused_unseen(headers: str) -> None:
+    with pytest.raises(SettingsError, match="DEFIB_TRACING_HEADERS: ") as refused:
+        ApiSettings.from_environment({**GIVEN, "DEFIB_TRACING_HEADERS": headers})
+    assert "heim" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

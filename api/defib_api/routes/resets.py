@@ -20,6 +20,8 @@ from defib_core.domain.roles import Role
 from defib_core.store import reads
 from defib_core.store.intents import ManualRequest
 from defib_core.store.reads import ResetView, VmView
+from defib_core.tracing import spans
+from defib_core.tracing.spans import ResetTrace
 
 IN_PROGRESS, DRY_RUN = "ResetInProgress", "DryRun"
 
@@ -96,6 +98,7 @@ async def reset_vm(
     if isinstance(done, InProgress):
         message = f"another reset of {view.hostname} is not finished yet"
         raise ApiError(409, message, reason=IN_PROGRESS, resetId=reset_id_text(done.intent_id))
+    spans.link(ResetTrace(done.id, done.requested_at))
     return _answer(view.hostname, done, await _attempts(services, view))
 
 

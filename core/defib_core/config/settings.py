@@ -5,11 +5,12 @@ stripped. A variable that starts with `DEFIB_` and is none of ours is refused, s
 does not silently leave a default in force.
 """
 
+import re
 from collections.abc import Container, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -22,9 +23,11 @@ from pydantic import (
     model_validator,
 )
 
+from defib_core.config.redis_url import read_redis_url
 from defib_core.config.sign_in import SignInSettings
 
 PREFIX = "DEFIB_"
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
 FILE_SUFFIX = "_FILE"
 
 
@@ -86,13 +89,40 @@ class MetricsSettings(FromEnvironment):
     """The port of /metrics; without it none is open."""
 
 
+class TracingSettings(FromEnvironment):
+    """Where a process sends its traces."""
+
+    tracing_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    """The OTLP receiver, over HTTP, such as `http://collector:4318`; without it none are made."""
+    tracing_ratio: float = Field(default=0.1, ge=0, le=1)
+    """The share of requests and sweeps that are traced. Resets always are."""
+    tracing_headers: SecretStr | None = None
+    """Headers for the receiver, as OTLP writes them: `Authorization=Bearer%20TOKEN,x-team=ops`."""
+    tracing_ca_file: Path | None = None
+    """The certificate authority of the receiver, as PEM, where the system does not know it."""
+
+    @property
+    def headers_of_traces(self) -> dict[str, str]:
+        """The headers, read."""
+        headers = self.tracing_headers
+        return {} if headers is None else _headers(headers.get_secret_value())
+
+    @field_validator("tracing_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _headers(value.get_secret_value())
+        return value
+
+
 class Settings(FromEnvironment):
     """What every process needs."""
 
     database_url: SecretStr
     """`postgresql://user:password@host:port/name`; without it nothing starts."""
     redis_url: SecretStr | None = None
-    """`redis://...`; without it every read is answered from PostgreSQL, slower."""
+    """`redis://...`, or by Sentinel or cluster, see `redis_url`; without it every read is answered
+    from PostgreSQL, slower."""
     namespace: str = Field(default="defib", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
     """The Kubernetes namespace of the default cluster, the default SystemConfig and of VMs that
     registered themselves."""
@@ -112,11 +142,12 @@ class Settings(FromEnvironment):
         return value
 
 
+
 class DatabaseSettings(Settings):
     """What the database commands need."""
 
 
-class ApiSettings(Settings, MetricsSettings, SignInSettings):
+class ApiSettings(Settings, MetricsSettings, TracingSettings, SignInSettings):
     """The API process."""
 
     api_host: str = "0.0.0.0"  # noqa: S104 - the API faces the network; tests and the stack bind loopback
@@ -145,6 +176,13 @@ class ApiSettings(Settings, MetricsSettings, SignInSettings):
         """Whether browsers reach it over HTTPS, as far as the settings say."""
         return self.tls_cert_file is not None or (self.public_url or "").startswith("https://")
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            read_redis_url(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
     def _has_both_of_tls(self) -> Self:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
@@ -152,7 +190,7 @@ class ApiSettings(Settings, MetricsSettings, SignInSettings):
         return self
 
 
-class OperatorSettings(Settings, MetricsSettings):
+class OperatorSettings(Settings, MetricsSettings, TracingSettings):
     """The operator process."""
 
     kubeconfig: Path | None = None
@@ -194,6 +232,9 @@ class NotifySettings(Settings, MetricsSettings):
 
     notify_config: Path
     """The file with destinations; it holds secrets."""
+    probe_host: str = "0.0.0.0"  # noqa: S104 - the kubelet asks from outside the pod
+    probe_port: int | None = Field(default=None, ge=1, le=65535)
+    """The port of /livez and /readyz; without it none is open."""
 
 
 class ClientSettings(FromEnvironment):
@@ -219,6 +260,17 @@ KNOWN_TO_ALL = frozenset(
     )
     for name in kind.model_fields
 )
+
+
+def _headers(text: str) -> dict[str, str]:
+    """Read headers as OTLP writes them; what is wrong is said without showing any."""
+    found = {}
+    for part in text.split(","):
+        name, equals, value = (unquote(piece.strip()) for piece in part.partition("="))
+        if not equals or not HEADER.fullmatch(name) or not value.isprintable():
+            raise ValueError("must be of the form Name=value,Name=value, with %20 for a blank")
+        found[name] = value
+    return found
 
 
 def _has_a_port(url: str) -> bool:

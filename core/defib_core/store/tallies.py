@@ -6,6 +6,7 @@ whoever follows looks back over those of the last minute, and knows which he has
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,6 +34,9 @@ class Ending:
     phase: str
     finished: bool
     recovered_in: float | None
+    requested_at: datetime
+    sent_at: datetime | None
+    recovered_at: datetime | None
 
 
 NEWEST = text("""
@@ -53,7 +57,8 @@ WHERE sent_at > defib_now() - interval '1 day' AND recovered_at IS NULL
 ENDINGS = text("""
 SELECT id, source, action, phase, finished_at IS NOT NULL AS finished,
     extract(epoch FROM recovered_at
-        - coalesce((decision ->> 'lastHeartbeat')::timestamptz, sent_at))::float8 AS recovered_in
+        - coalesce((decision ->> 'lastHeartbeat')::timestamptz, sent_at))::float8 AS recovered_in,
+    requested_at, sent_at, recovered_at
 FROM reset_history
 WHERE id > :above OR id = ANY (CAST(:followed AS bigint[]))
 ORDER BY id

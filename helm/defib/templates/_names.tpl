@@ -12,6 +12,12 @@
 
 {{- define "defib.api" -}}{{ include "defib.name" . }}-api{{- end -}}
 {{- define "defib.operator" -}}{{ include "defib.name" . }}-operator{{- end -}}
+{{- define "defib.relay" -}}{{ include "defib.name" . }}-relay{{- end -}}
+
+{{/* The API as it is reached inside the cluster. */}}
+{{- define "defib.apiUrl" -}}
+http{{ if .Values.api.tls.existingSecret }}s{{ end }}://{{ include "defib.api" . }}.{{ .Release.Namespace }}.svc:{{ .Values.api.service.port }}
+{{- end -}}
 
 {{/* Roles and policies of the whole cluster: one for each namespace. */}}
 {{- define "defib.clusterName" -}}{{ .Release.Namespace }}-{{ include "defib.name" . }}{{- end -}}

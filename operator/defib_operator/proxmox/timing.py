@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from defib_core.tracing import spans
 from defib_operator.proxmox.wire import WireError, WireFailure, WireRefusal
 
 Note = Callable[[str, str, float], None]
@@ -31,17 +32,18 @@ def no_note(kind: str, outcome: str, seconds: float) -> None:
 @contextmanager
 def timed(note: Note, path: str) -> Iterator[None]:
     """Note what becomes of one call to one endpoint."""
-    began, outcome = time.perf_counter(), "answered"
-    try:
-        yield
-    except WireError as error:
-        outcome = _outcome_of(error)
-        raise
-    except BaseException:
-        outcome = "given_up"
-        raise
-    finally:
-        note(kind_of(path), outcome, time.perf_counter() - began)
+    began, outcome, kind = time.perf_counter(), "answered", kind_of(path)
+    with spans.inner(f"proxmox {kind}", call=kind):
+        try:
+            yield
+        except WireError as error:
+            outcome = _outcome_of(error)
+            raise
+        except BaseException:
+            outcome = "given_up"
+            raise
+        finally:
+            note(kind, outcome, time.perf_counter() - began)
 
 
 def kind_of(path: str) -> str:

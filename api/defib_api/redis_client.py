@@ -49,7 +49,7 @@ def _of_sentinel(address: RedisAddress) -> RedisClient:
     options = {**_options(address), **_patience()}
     user, password = address.sentinel_login
     tls = {name: value for name, value in options.items() if name.startswith(("ssl", "socket_"))}
-    sentinel = Sentinel(
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts,
         sentinel_kwargs={**tls, **_patience(), "username": user, "password": password},
         **options,

@@ -16,7 +16,9 @@ PARENT = "b7ad6b7169203331"
 
 async def test_a_request_is_a_span_below_its_callers(database_url: str) -> None:
     with otlp_receiver() as receiver:
-        async with running_api(database_url, None, tracing_url=receiver.url, tracing_ratio=0) as api:
+        async with running_api(
+            database_url, None, tracing_url=receiver.url, tracing_ratio=0
+        ) as api:
             await api.report()
             headers = {**api.admin, "traceparent": f"00-{CALLER}-{PARENT}-01"}
             answer = await api.http.get("/api/vms/vm_1?note=geheim", headers=headers)
@@ -52,7 +54,9 @@ async def test_whoever_asks_for_a_reset_finds_its_trace(database_url: str) -> No
 
 async def test_reports_are_never_traced(database_url: str) -> None:
     with otlp_receiver() as receiver:
-        async with running_api(database_url, None, tracing_url=receiver.url, tracing_ratio=1) as api:
+        async with running_api(
+            database_url, None, tracing_url=receiver.url, tracing_ratio=1
+        ) as api:
             assert (await api.report()).status_code == 200
             assert (await api.batch({})).status_code == 200
     assert {one.attributes["http.route"] for one in receiver.spans} <= {"/readyz"}

@@ -310,6 +310,7 @@ def test_the_processes_take_the_settings_that_the_chart_gives_them(tmp_path: Pat
 _CONTENTS = {
     "DEFIB_DATABASE_URL_FILE": "postgresql://defib:only-for-tests@db:5432/defib",
     "DEFIB_REDIS_URL_FILE": "redis+sentinel://redis:26379/mymaster",
+    "DEFIB_TRACING_HEADERS_FILE": "Authorization=Bearer%20only-for-tests",
 }
 
 

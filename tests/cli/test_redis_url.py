@@ -36,9 +36,7 @@ def test_sentinel_names_the_primary_and_may_have_a_login_of_its_own() -> None:
     )
     assert found.service == "my master"
     assert found.sentinel_login == ("watch", "se&cret")
-    assert found.plain == (
-        "rediss://defib:p%40ss@s1.example.com:26379/2?ssl_ca_certs=%2Fca.crt"
-    )
+    assert found.plain == ("rediss://defib:p%40ss@s1.example.com:26379/2?ssl_ca_certs=%2Fca.crt")
 
 
 def test_a_cluster_is_found_through_any_of_its_nodes() -> None:

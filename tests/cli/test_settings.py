@@ -45,7 +45,9 @@ def test_headers_of_traces_are_read_as_otlp_writes_them() -> None:
     assert read == {"Authorization": "Bearer a=b", "x-team": "ops"}
 
 
-@pytest.mark.parametrize("headers", ["geheim", "a=1,geheim", "=geheim", "a b=geheim", "a=ge%0Aheim"])
+@pytest.mark.parametrize(
+    "headers", ["geheim", "a=1,geheim", "=geheim", "a b=geheim", "a=ge%0Aheim"]
+)
 def test_headers_that_are_none_are_refused_unseen(headers: str) -> None:
     with pytest.raises(SettingsError, match="DEFIB_TRACING_HEADERS: ") as refused:
         ApiSettings.from_environment({**GIVEN, "DEFIB_TRACING_HEADERS": headers})

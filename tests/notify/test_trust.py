@@ -50,9 +50,7 @@ async def test_an_authority_of_ones_own_is_trusted_beside_the_public_ones(tmp_pa
         assert json.loads(body)["type"] == "defib.notification"
         assert len(trust.get_ca_certs()) > 10, "the public ones are still there"
         with pytest.raises(Undelivered, match="certificate verify failed"):
-            await webhook.send(
-                hook, a_delivery(), config.allowed_networks, trust_of(config_of())
-            )
+            await webhook.send(hook, a_delivery(), config.allowed_networks, trust_of(config_of()))
         assert len(got) == 1
 
 

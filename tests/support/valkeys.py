@@ -23,10 +23,7 @@ from support.folders import server_folder
 from support.waiting import eventually
 
 USER, PASSWORD, ADMIN = "defib", "only-for-tests", "only-for-admins"
-MAY = (
-    "-@all +get +set +del +ping +command"
-    " +client|setname +client|setinfo +cluster|slots"
-)
+MAY = "-@all +get +set +del +ping +command +client|setname +client|setinfo +cluster|slots"
 """What docs/configuration.md tells people to allow."""
 SERVICE = "mymaster"
 LAST_SLOT = 16383

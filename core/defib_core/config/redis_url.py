@@ -1,7 +1,7 @@
 """Where Redis (or Valkey) is: the forms of `DEFIB_REDIS_URL`, taken apart. Connects to nothing.
 
 - `redis://user:password@host:6379/0`, `rediss://...` over TLS, `unix:///path`: one server.
-- `redis+sentinel://user:password@host:26379,host:26379/mymaster/0`: the primary that Sentinel names.
+- `redis+sentinel://user:password@host:26379,host:26379/mymaster/0`: the primary, as Sentinel knows.
 - `redis+cluster://user:password@host:6379,host:6379`: a cluster, found through any of its nodes.
 
 With `rediss+` both of the latter speak TLS, Sentinel included. No message holds a password.

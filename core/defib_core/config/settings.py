@@ -142,7 +142,6 @@ class Settings(FromEnvironment):
         return value
 
 
-
 class DatabaseSettings(Settings):
     """What the database commands need."""
 

@@ -1,1 +1,1 @@
-"""Traces, for whoever sets DEFIB_TRACING_URL. Nothing depends on them, and nothing waits for them."""
+"""Traces, for whoever sets DEFIB_TRACING_URL. Nothing depends on them or waits for them."""

@@ -109,7 +109,7 @@ class Otlp:
         above: Context | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> Iterator[trace.Span]:
-        """Make a span of the block. Of an error only its kind is told: its words may be anything."""
+        """Make a span of the block. Of an error only the kind is told: it may say anything."""
         with self._tracer.start_as_current_span(
             name,
             context=above,
@@ -177,7 +177,7 @@ class Otlp:
         closing.start()
         closing.join(CLOSE_SECONDS)
         if closing.is_alive():  # it tries again and again; enough of that
-            self._exporter.shutdown()
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class _Share(Sampler):
     def __init__(self, ratio: float) -> None:
         self._share = TraceIdRatioBased(ratio)
 
-    def should_sample(
+    def should_sample(  # noqa: PLR0917 - the library's signature
         self,
         parent_context: Context | None,
         trace_id: int,

@@ -144,26 +144,26 @@ def current() -> Tracing | None:
     return _Current.tracing
 
 
-def span(name: str, **attributes: str | int | float | bool) -> AbstractContextManager[object]:
+def span(name: str, **attributes: str | float | bool) -> AbstractContextManager[object]:
     """Make a span of the block."""
     tracing = _Current.tracing
     return _NOTHING if tracing is None else tracing.span(name, attributes)
 
 
-def inner(name: str, **attributes: str | int | float | bool) -> AbstractContextManager[object]:
+def inner(name: str, **attributes: str | float | bool) -> AbstractContextManager[object]:
     """Make a span of the block where it belongs to something that is recorded."""
     tracing = _Current.tracing
     return _NOTHING if tracing is None else tracing.inner(name, attributes)
 
 
-def note(**attributes: str | int | float | bool) -> None:
+def note(**attributes: str | float | bool) -> None:
     """Add to the current span."""
     if _Current.tracing is not None:
         _Current.tracing.note(attributes)
 
 
 def of_reset(
-    reset: ResetTrace, name: str, **attributes: str | int | float | bool
+    reset: ResetTrace, name: str, **attributes: str | float | bool
 ) -> AbstractContextManager[object]:
     """Make a span of the block in a reset's trace."""
     tracing = _Current.tracing
@@ -176,7 +176,7 @@ def told(
     lasted: tuple[datetime, datetime],
     *,
     failed: bool = False,
-    **attributes: str | int | float | bool,
+    **attributes: str | float | bool,
 ) -> None:
     """Make a span of what is over."""
     if _Current.tracing is not None:

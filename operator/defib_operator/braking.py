@@ -61,9 +61,13 @@ async def view_brakes(
     policies: Mapping[int, Policy],
     clocks: Mapping[int, FleetClock],
     now: datetime,
+    members: Mapping[Scope, int] | None = None,
 ) -> BrakeView:
-    """Count, and say what is in force; writes nothing."""
-    counted = await _count(connection, policies, clocks, now)
+    """Count, and say what is in force; writes nothing.
+
+    `members` are the sizes of the groups where they were counted just before: that takes longest.
+    """
+    counted = await _count(connection, policies, clocks, now, members)
     in_force = brakes_in_force(counted.silent, counted.members, policies)
     opened = await store.open_brakes(connection)
     longest = max((one.safety.storm_cooldown for one in policies.values()), default=timedelta(0))
@@ -85,6 +89,7 @@ async def _count(
     policies: Mapping[int, Policy],
     clocks: Mapping[int, FleetClock],
     now: datetime,
+    known: Mapping[Scope, int] | None,
 ) -> Counted:
     """Find the silent; count the members of their groups where that can matter."""
     smallest = await smallest_timeouts(connection)
@@ -111,7 +116,9 @@ async def _count(
     ids = await unwell(connection, patience, now)
     silent, suspects = await store.silent_members(connection, rules, ids, now)
     counts = may_brake(silent, policies)
-    members = await store.members(connection, rules, now) if counts else {}
+    if not counts:
+        return Counted(ids, {}, silent, suspects)
+    members = known or await store.members(connection, rules, now)
     return Counted(ids, members, silent, suspects)
 
 

@@ -50,8 +50,12 @@ async def set_scene(
     kubernetes_heard_at: datetime | None,
     *,
     sized: bool = True,
+    members: Mapping[Scope, int] | None = None,
 ) -> Scene:
-    """Read what is true for all VMs; `sized` also how large the fleets are, to hand out places."""
+    """Read what is true for all VMs; `sized` also how large the fleets are, to hand out places.
+
+    `members` are the sizes of the groups, where they are known from a moment ago.
+    """
     configs = await sweep.configs(connection)
     policies = {one.id: _policy(one) for one in configs}
     proved = await sweep.last_proof(connection)
@@ -61,7 +65,7 @@ async def set_scene(
     }
     seen = await sweep.traffic(connection, now, sized=sized)
     stopped = await controls.global_stop(connection)
-    brakes = await view_brakes(connection, policies, clocks, now)
+    brakes = await view_brakes(connection, policies, clocks, now, members)
     return Scene(
         now=now,
         policies=policies,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from defib_core.domain.brakes import ORDER
+from defib_core.domain.brakes import ORDER, Scope
 from defib_core.domain.decide import (
     Act,
     Hold,
@@ -29,6 +29,7 @@ from defib_core.domain.decide import (
 from defib_core.domain.limits import Wanting, allot
 from defib_core.domain.observation import GuestFacts
 from defib_core.domain.reasons import HoldReason
+from defib_core.domain.states import State
 from defib_core.store import brakes, intents, lease, sweep, unable
 from defib_core.store.clock import database_now
 from defib_core.store.holds import Held, alert, hold_all
@@ -122,7 +123,10 @@ class Sweep:
         findings = await self._look(shortlist, scene)
         async with self._engine.begin() as connection:
             # Without a look nobody can be reset: no places are handed out.
-            scene = await self._scene(connection, epoch, sized=bool(findings))
+            # Who has been given up in between is no member any more: then they are counted again.
+            gave_up = any(one.to_state is State.RESET_FAILED for one in changed)
+            members = None if gave_up else scene.brakes.counted.members
+            scene = await self._scene(connection, epoch, sized=bool(findings), members=members)
             again = await sweep.candidates(connection, scene.now, [one.vm_id for one in shortlist])
             await keep_brakes(connection, scene.brakes, scene.now)
             made, held = await _Round(connection, scene, findings, epoch).judge_all(again)
@@ -132,11 +136,19 @@ class Sweep:
             await _still_leads(connection, epoch)
         return Swept(len(changed), made, held, seconds)
 
-    async def _scene(self, connection: AsyncConnection, epoch: int, *, sized: bool) -> Scene:
+    async def _scene(
+        self,
+        connection: AsyncConnection,
+        epoch: int,
+        *,
+        sized: bool,
+        members: Mapping[Scope, int] | None = None,
+    ) -> Scene:
         now = await database_now(connection)
         if not await lease.seems_in_force(connection, epoch, now):
             raise NotLeading(f"epoch {epoch} has passed")
-        return await set_scene(connection, now, self._ears.heard_at(now), sized=sized)
+        heard = self._ears.heard_at(now)
+        return await set_scene(connection, now, heard, sized=sized, members=members)
 
     async def _look(self, shortlist: Sequence[Candidate], scene: Scene) -> Mapping[int, Finding]:
         """Look at those that nothing else holds; watch the traffic of those that may follow."""

@@ -432,9 +432,14 @@ def _candidates(found: Result[Any]) -> list[Candidate]:
     # By position, as by name takes five times as long: the columns are the fields, in order.
     if tuple(found.keys()) != _FIELDS:
         raise TypeError(f"CANDIDATES reads {tuple(found.keys())}; Candidate has {_FIELDS}")
-    return [
-        Candidate(*(read(value) for read, value in zip(_READ, row, strict=True))) for row in found
-    ]
+    return [_candidate(row) for row in found]
+
+
+def _candidate(row: Sequence[Any]) -> Candidate:
+    values = list(row)
+    for place, read in _READ:
+        values[place] = read(values[place])
+    return Candidate(*values)
 
 
 @lru_cache(maxsize=64)
@@ -442,16 +447,12 @@ def _steps(words: tuple[str, ...]) -> tuple[Action, ...]:
     return tuple(Action(word) for word in words)
 
 
-def _as_is(value: Any) -> Any:  # noqa: ANN401 - a column of any type
-    return value
-
-
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "state": State,
     "steps": lambda words: _steps(tuple(words)),
 }
 _FIELDS = tuple(one.name for one in fields(Candidate))
-_READ = tuple(_READERS.get(name, _as_is) for name in _FIELDS)
+_READ = tuple((_FIELDS.index(name), read) for name, read in _READERS.items())
 
 
 @dataclass(frozen=True, slots=True)

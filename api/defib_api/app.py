@@ -36,6 +36,7 @@ from defib_api.routes import (
     report,
     resets,
     session,
+    sessions,
     sign_in,
     sparklines,
     status,
@@ -145,6 +146,7 @@ def _add_routes(app: FastAPI) -> None:
         install,
         agent_tokens,
         session,
+        sessions,
         personal_tokens,
     ):
         app.include_router(shown.router, dependencies=[Depends(principal_of)])

@@ -6,7 +6,7 @@ once. While PostgreSQL is away the keys it has go on being valid.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
 import structlog
@@ -62,8 +62,11 @@ class KeyTable(Generic[T]):
 
     def forget(self, key: bytes) -> None:
         """Stop knowing a key that this process has just ended."""
-        gone = digest(key)
-        self._tokens = {sha256: one for sha256, one in self._tokens.items() if sha256 != gone}
+        self.forget_digests({digest(key)})
+
+    def forget_digests(self, gone: Collection[bytes]) -> None:
+        """Stop knowing keys by their digests."""
+        self._tokens = {sha256: one for sha256, one in self._tokens.items() if sha256 not in gone}
 
     async def keep_fresh(self) -> None:
         """Load the table every few seconds, for ever."""

@@ -34,6 +34,26 @@ PERSONAL_REVOKED: dict[str, Any] = {
     "changed": True,
     "message": "the token of ci is revoked, and so are the sessions begun with it",
 }
+SESSION: dict[str, Any] = {
+    "id": "session_9",
+    "name": "kim",
+    "role": "operator",
+    "via": "oidc",
+    "token": None,
+    "current": False,
+    "createdAt": "2024-01-01T12:00:00Z",
+    "expiresAt": "2024-01-02T00:00:00Z",
+}
+SESSION_ENDED: dict[str, Any] = {
+    "success": True,
+    "changed": True,
+    "message": "the session of kim is ended",
+}
+SESSIONS_ENDED: dict[str, Any] = {
+    "success": True,
+    "changed": True,
+    "message": "2 sessions of kim are ended",
+}
 LACKING: dict[str, Any] = {
     "success": False,
     "message": "kim is viewer here, and this needs operator",

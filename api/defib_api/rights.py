@@ -51,6 +51,9 @@ NEEDED: Mapping[str, Role] = {
     "createPersonalToken": ADMINISTRATOR,
     "listPersonalTokens": ADMINISTRATOR,
     "revokePersonalToken": ADMINISTRATOR,
+    "listSessions": ADMINISTRATOR,
+    "endSessionOf": ADMINISTRATOR,
+    "endSessionsOf": ADMINISTRATOR,
 }
 OPEN: Mapping[str, str] = {
     "report": "an agent's token is checked before FastAPI sees the request",

@@ -39,6 +39,9 @@ GROUPS = {
     "enrolment": Group(
         "defib_cli.enrolment_commands", None, "Let machines in: each gets a token of its own."
     ),
+    "session": Group(
+        "defib_cli.session_commands", None, "See who is signed in, and sign people out."
+    ),
     "maintenance": Group(
         "defib_cli.maintenance_commands", None, "Plan work: VMs with certain labels are not reset."
     ),

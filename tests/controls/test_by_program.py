@@ -343,3 +343,25 @@ async def test_a_certificate_nobody_vouches_for_is_refused(defib: Program, tmp_p
     assert "is not trusted" in refused.err
     assert "--ca-file" in refused.err
     assert (trusted.code, trusted.out) == (0, "Nothing.\n"), trusted
+
+
+async def test_seeing_who_is_signed_in_and_signing_people_out(
+    api: RunningApi, defib: Program
+) -> None:
+    for _ in range(3):
+        begun = await api.http.post("/api/session", headers=api.admin)
+        assert begun.status_code == 200
+        api.http.cookies.clear()
+    listed = await defib("session", "list")
+    assert listed.code == 0, listed.err
+    assert listed.out.count("alice  administrator  with api_token_") == 3
+    ended = await defib("session", "end", listed.out.split()[0])
+    assert ended.out == "the session of alice is ended\n"
+    assert (await defib("session", "end", "--name", "alice")).out == (
+        "2 sessions of alice are ended\n"
+    )
+    assert (await defib("session", "list", "--name", "bob")).out == "bob is not signed in.\n"
+    neither = await defib("session", "end")
+    assert neither.code == 2
+    unknown = await defib("session", "end", "session_999")
+    assert (unknown.code, "there is no session" in unknown.err) == (1, True)

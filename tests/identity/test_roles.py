@@ -57,7 +57,9 @@ async def test_on_each_operation_the_role_is_enforced(site: Site) -> None:
     for path, method, name in OPERATIONS:
         if name in OPEN or name == "endSession":
             continue
-        address = path.format(vm_id="vm_9", reset_id="reset_9", window_id="x", token_id="x")
+        address = path.format(
+            vm_id="vm_9", reset_id="reset_9", window_id="x", token_id="x", session_id="x"
+        )
         for role in Role:
             # Events never end: only the status is looked at.
             async with site.api.http.stream(method, address, headers=headers[role]) as answer:

@@ -107,3 +107,48 @@ async def test_who_guesses_is_slowed_down_and_a_right_token_is_not(site: Site) -
     assert [await guess() for _ in range(20)] == [401] * 20
     assert await guess() == 429
     assert (await site.api.get("/api/me")).status_code == 200
+
+
+async def other_browser(site: Site, headers: dict[str, str]) -> httpx.AsyncClient:
+    """A browser that somebody else has signed in with."""
+    browser = httpx.AsyncClient(base_url=site.api.http.base_url, timeout=30)
+    assert (await browser.post("/api/session", headers=headers)).status_code == 200
+    return browser
+
+
+async def test_an_administrator_sees_who_is_signed_in_and_signs_him_out(site: Site) -> None:
+    made = (await site.change("POST", "/api/tokens", {"name": "bob", "role": "viewer"})).json()
+    bobs = await other_browser(site, {"Authorization": f"Bearer {made['token']}"})
+    async with bobs:
+        await sign_in(site)
+        listed = (await site.api.http.get("/api/sessions")).json()
+        assert [(one["name"], one["via"], one["current"]) for one in listed] == [
+            ("alice", "session", True),
+            ("bob", "session", False),
+        ]
+        assert listed[1]["token"] == made["id"]
+        secret = bobs.cookies["defib_session"]
+        assert secret not in str(listed)
+
+        ended = await site.change("DELETE", f"/api/sessions/{listed[1]['id']}")
+        assert ended.json()["message"] == "the session of bob is ended"
+        assert (await bobs.get("/api/me")).status_code == 401, "at once, on this replica"
+        again = await site.change("DELETE", f"/api/sessions/{listed[1]['id']}")
+        assert again.status_code == 404
+    assert len((await site.api.get("/api/sessions")).json()) == 1
+    line = (await site.api.get("/api/audit")).json()[0]
+    assert (line["actor"], line["action"], line["detail"]["name"]) == ("alice", "SignOut", "bob")
+
+
+async def test_whoever_leaves_is_signed_out_everywhere(site: Site) -> None:
+    made = (await site.change("POST", "/api/tokens", {"name": "bob", "role": "viewer"})).json()
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    async with await other_browser(site, headers) as one, await other_browser(site, headers) as two:
+        ended = await site.change("DELETE", "/api/sessions?name=bob")
+        assert ended.json()["message"] == "2 sessions of bob are ended"
+        assert [(await browser.get("/api/me")).status_code for browser in (one, two)] == [401, 401]
+    nobody = await site.change("DELETE", "/api/sessions?name=bob")
+    assert (nobody.status_code, nobody.json()["changed"]) == (200, False)
+    assert (await site.change("DELETE", "/api/sessions")).status_code == 400, "of nobody is of all"
+    line = (await site.api.get("/api/audit")).json()[0]
+    assert line["detail"] == {"name": "bob", "sessions": 2}

@@ -1,4 +1,4 @@
-"""The ids the API shows: `vm_123`, `reset_45`, `maintenance_6`, `audit_78`, `enrolment_9`.
+"""The ids the API shows: `vm_123`, `reset_45`, `maintenance_6`, `audit_78`, `session_9`.
 
 What does not look so belongs to nothing.
 """
@@ -12,6 +12,7 @@ ENROLMENT_ID = re.compile(r"\Aenrolment_([1-9][0-9]{0,8})\Z")
 AGENT_TOKEN_ID = re.compile(r"\Aagent_token_([1-9][0-9]{0,8})\Z")
 PERSONAL_TOKEN_ID = re.compile(r"\Apersonal_token_([1-9][0-9]{0,8})\Z")
 API_TOKEN_ID = re.compile(r"\Aapi_token_([1-9][0-9]{0,8})\Z")
+SESSION_ID = re.compile(r"\Asession_([1-9][0-9]{0,17})\Z")
 AUDIT_ID = re.compile(r"\Aaudit_([1-9][0-9]{0,17})\Z")
 
 
@@ -53,6 +54,11 @@ def personal_token_id_text(token_id: int) -> str:
 def api_token_id_text(token_id: int) -> str:
     """Write the id of a shared agent's key."""
     return f"api_token_{token_id}"
+
+
+def session_id_text(session_id: int) -> str:
+    """Write the id of a browser's session."""
+    return f"session_{session_id}"
 
 
 def read_id(pattern: re.Pattern[str], text: str) -> int | None:

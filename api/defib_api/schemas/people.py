@@ -6,9 +6,14 @@ from pydantic import ConfigDict, Field
 
 from defib_api.schemas.base import ApiModel, Moment
 from defib_api.schemas.enrolment import Word
-from defib_api.schemas.identifiers import personal_token_id_text
+from defib_api.schemas.identifiers import (
+    api_token_id_text,
+    personal_token_id_text,
+    session_id_text,
+)
 from defib_core.domain.roles import Role
 from defib_core.store.personal_tokens import ListedPersonalToken
+from defib_core.store.sessions import ListedSession
 from defib_core.store.tokens import Via
 
 YEAR_DAYS = 366
@@ -66,6 +71,38 @@ class PersonalToken(ApiModel):
             name=one.name,
             role=one.role,
             created_by=one.created_by,
+            created_at=one.created_at,
+            expires_at=one.expires_at,
+        )
+
+
+class Session(ApiModel):
+    """A browser that is signed in."""
+
+    id: str
+    name: str
+    role: Role
+    via: Via = Field(description="How the person signed in: session means with a token.")
+    token: str | None = Field(description="The token it was begun with, and ends with.")
+    current: bool = Field(description="It is the session of whoever asks.")
+    created_at: Moment
+    expires_at: Moment
+
+    @classmethod
+    def from_listed(cls, one: ListedSession) -> Self:
+        """Show one."""
+        token = None
+        if one.personal_token_id is not None:
+            token = personal_token_id_text(one.personal_token_id)
+        elif one.api_token_id is not None:
+            token = api_token_id_text(one.api_token_id)
+        return cls(
+            id=session_id_text(one.id),
+            name=one.name,
+            role=one.role,
+            via=one.via,
+            token=token,
+            current=one.is_current,
             created_at=one.created_at,
             expires_at=one.expires_at,
         )

@@ -95,13 +95,16 @@ LOAD_PERSONAL = text("""
 SELECT sha256, id, name, role, expires_at FROM personal_token
 WHERE revoked_at IS NULL AND expires_at > defib_now()
 """)
-LOAD_SESSIONS = text("""
-SELECT s.sha256, s.id, s.name, s.role, s.via, s.expires_at FROM session s
+SESSIONS_IN_FORCE = """
+FROM session s
 LEFT JOIN api_token a ON a.id = s.api_token_id
 LEFT JOIN personal_token p ON p.id = s.personal_token_id
 WHERE s.ended_at IS NULL AND s.expires_at > defib_now()
   AND a.revoked_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > defib_now())
   AND p.revoked_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > defib_now())
+"""
+LOAD_SESSIONS = text(f"""
+SELECT s.sha256, s.id, s.name, s.role, s.via, s.expires_at {SESSIONS_IN_FORCE}
 """)
 
 

@@ -29,7 +29,7 @@ from defib_api.ingest.counts import Counts
 from defib_api.ingest.flood import Flood, TooOften
 from defib_api.ingest.freshness import Freshness
 from defib_api.ingest.registered import Registered
-from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
+from defib_api.ingest.rejections import BY_STATUS, Rejections
 from defib_api.ingest.relays import Relays
 from defib_api.ingest.report import Malformed
 from defib_api.ingest.samples import heartbeat_of, is_without_its_clock
@@ -43,7 +43,7 @@ from defib_core.store.tokens import KnownToken, TokenKind
 
 LATE_AT_ONCE = 2
 LATE_SECONDS = 20.0
-OK, BAD_REQUEST, FORBIDDEN, UNAVAILABLE = 200, 400, 403, 503
+OK, BAD_REQUEST, UNAVAILABLE = 200, 400, 503
 VALUES_REFUSED = "the report was not stored: the database refused its values; see the API's log"
 
 
@@ -215,20 +215,17 @@ class Batches:
             token = tokens.get(about.key_digest if None not in tokens else None)
             if token is not None and token.cluster_id is not None:
                 if status in BY_STATUS:
-                    # Under another VM's token the report's own word says whose sign it is.
-                    mine = token.bound.vmid if token.bound and status != FORBIDDEN else None
-                    self._rejections.note(token.cluster_id, raw, BY_STATUS[status], mine)
+                    self._rejections.note_refused(token, status, raw)
             elif about.key_digest is not None:
                 was = self._rejections.retired_digest(about.key_digest)
                 if was is not None:
-                    self._rejections.note(was.cluster_id, raw, RETIRED_KEY, was.vmid)
+                    self._rejections.note_retired(was, raw)
 
     def _note_unheard(self, batch: Batch, found: _Sorted) -> None:
         """Whoever's fresh report was shed is alive, though it is not known to be stored."""
         for index, token in found.tokens.items():
-            assert token.cluster_id is not None
             raw = msgspec.json.encode(batch.reports[index])
-            self._rejections.note(token.cluster_id, raw, BY_STATUS[UNAVAILABLE])
+            self._rejections.note_refused(token, UNAVAILABLE, raw)
 
     async def _store_fresh(self, batch: Batch, found: _Sorted) -> None:
         outcomes = await self._writer.store_together([beat for _, beat in found.fresh])

@@ -21,7 +21,7 @@ from defib_core.store import rejections as store
 from defib_core.store.clock import database_now
 from defib_core.store.failures import DATABASE_ERRORS, explain
 from defib_core.store.rejections import EVERY, Rejection, Retired
-from defib_core.store.tokens import digest
+from defib_core.store.tokens import KnownToken, digest
 
 log = structlog.get_logger(__name__)
 
@@ -29,9 +29,10 @@ FLUSH_SECONDS = 1.0
 RETIRED_SECONDS = 3.0
 MOST = 20_000
 """VMs remembered in one process; what is beyond is dropped, the oldest first."""
+FORBIDDEN = 403
 RETIRED_KEY = "its key was revoked or has expired"
 BY_STATUS: Mapping[int, str] = {
-    403: "a report came under a token that is not its own (403)",
+    FORBIDDEN: "a report came under a token that is not its own (403)",
     400: "a report could not be read (400)",
     429: "it sent more than could be taken (429)",
     500: "the database refused its values (500)",
@@ -71,6 +72,40 @@ def sender_of(cluster_id: int, body: bytes) -> Sender | None:
     return None if vmid is None and uuid is None else Sender(cluster_id, vmid, uuid)
 
 
+def sign_of(token: KnownToken, status: int, body: bytes) -> Sender | None:
+    """Say whose sign of life a refused report is: a token speaks of whom it may report for.
+
+    One of a single VM speaks of that VM. What came under it from elsewhere (403) speaks of the
+    machine whose SMBIOS UUID it tells, which no other guest knows; a vmid anybody can name.
+    """
+    assert token.cluster_id is not None
+    said = sender_of(token.cluster_id, body)
+    if token.bound is None:
+        return said
+    if status == FORBIDDEN:
+        return _by_uuid(token.cluster_id, None if said is None else said.smbios_uuid)
+    return _own(token.cluster_id, token.bound.vmid, token.bound.smbios_uuid, said)
+
+
+def sign_of_retired(was: Retired, body: bytes) -> Sender | None:
+    """Say the same of a report under a key that was revoked or has expired."""
+    said = sender_of(was.cluster_id, body)
+    if was.vmid is None and was.smbios_uuid is None:
+        return said
+    return _own(was.cluster_id, was.vmid, was.smbios_uuid, said)
+
+
+def _own(cluster_id: int, vmid: int | None, uuid: str | None, said: Sender | None) -> Sender | None:
+    """Name the VM of a token, known by its vmid or only by its UUID; a copy's UUID is kept."""
+    if vmid is None:
+        return _by_uuid(cluster_id, uuid)
+    return Sender(cluster_id, vmid, None if said is None else said.smbios_uuid)
+
+
+def _by_uuid(cluster_id: int, uuid: str | None) -> Sender | None:
+    return None if uuid is None else Sender(cluster_id, None, uuid)
+
+
 def _uuid(value: object) -> str | None:
     try:
         uuid = UUID(value) if isinstance(value, str) else None
@@ -106,21 +141,21 @@ class Rejections:
         """Say the same of a key of which only the digest came, in hex, through a relay."""
         return self._retired.get(bytes.fromhex(sha256))
 
-    def note(self, cluster_id: int, body: bytes, reason: str, vmid: int | None = None) -> None:
-        """Keep that a report was not taken, if it says which VM it is from.
+    def note(self, cluster_id: int, body: bytes, reason: str) -> None:
+        """Keep that a report was not taken, if it says which VM it is from."""
+        self._keep(sender_of(cluster_id, body), reason)
 
-        `vmid` is that of the key's own VM: such a key says so of no other, whatever the body says.
-        """
-        sender = sender_of(cluster_id, body)
-        if vmid is not None:
-            uuid = sender.smbios_uuid if sender is not None else None
-            sender = Sender(cluster_id, vmid, uuid)
-        if sender is not None:
-            self._keep(sender, reason)
+    def note_refused(self, token: KnownToken, status: int, body: bytes) -> None:
+        """Keep that a report under this token was answered so."""
+        self._keep(sign_of(token, status, body), BY_STATUS[status])
 
-    def _keep(self, sender: Sender, reason: str) -> None:
+    def note_retired(self, was: Retired, body: bytes) -> None:
+        """Keep that a report came under a key that is no longer good."""
+        self._keep(sign_of_retired(was, body), RETIRED_KEY)
+
+    def _keep(self, sender: Sender | None, reason: str) -> None:
         now = self._monotonic()
-        if now - self._written.get(sender, float("-inf")) < EVERY.total_seconds():
+        if sender is None or now - self._written.get(sender, float("-inf")) < EVERY.total_seconds():
             return
         if len(self._waiting) >= MOST:
             self._waiting.pop(next(iter(self._waiting)))

@@ -26,7 +26,7 @@ from defib_api.ingest.counts import Counts
 from defib_api.ingest.explain import explain
 from defib_api.ingest.flood import Flood, TooOften
 from defib_api.ingest.registered import Registered
-from defib_api.ingest.rejections import BY_STATUS, RETIRED_KEY, Rejections
+from defib_api.ingest.rejections import BY_STATUS, Rejections
 from defib_api.ingest.relays import Relays
 from defib_api.ingest.report import Malformed, Report, decode
 from defib_api.ingest.samples import heartbeat_of, is_without_its_clock
@@ -39,7 +39,6 @@ PATH, BATCH_PATH = "/api/health/report", "/api/health/reports"
 KEY_HEADER, RELAY_HEADER = b"x-api-key", b"x-relay-token"
 HUNG_UP = 0
 STORED = 200
-FORBIDDEN = 403
 
 
 class IngestFirst:
@@ -126,9 +125,7 @@ class IngestFirst:
         except Exception as error:  # noqa: BLE001 - all of it is answered, and all of it is alive
             answer = answers.answer_to(error)
         if answer.status in BY_STATUS and token.cluster_id is not None:
-            # Under another VM's token the report's own word says whose sign of life it is.
-            vmid = token.bound.vmid if token.bound and answer.status != FORBIDDEN else None
-            self._rejections.note(token.cluster_id, body, BY_STATUS[answer.status], vmid)
+            self._rejections.note_refused(token, answer.status, body)
         return answer
 
     async def _authenticate(self, scope: Scope, receive: Receive) -> KnownToken:
@@ -145,7 +142,7 @@ class IngestFirst:
             was = self._rejections.retired(key)
             if was is not None:
                 body = await read_body(scope, receive)
-                self._rejections.note(was.cluster_id, body, RETIRED_KEY, was.vmid)
+                self._rejections.note_retired(was, body)
             raise Refused(answers.WRONG_KEY)
         if token.kind is not TokenKind.AGENT:
             raise Refused(answers.NOT_AN_AGENT_KEY)

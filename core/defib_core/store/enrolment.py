@@ -178,9 +178,10 @@ async def _vmid(connection: AsyncConnection, found: Row[Any], machine: Machine) 
 
 
 def _is_another(machine: Machine, pinned_uuid: str | None) -> bool:
-    if pinned_uuid is None or machine.smbios_uuid is None:
+    """Whoever says no UUID may be anybody, where Proxmox has one."""
+    if pinned_uuid is None:
         return False
-    return not is_same_uuid(pinned_uuid, machine.smbios_uuid)
+    return machine.smbios_uuid is None or not is_same_uuid(pinned_uuid, machine.smbios_uuid)
 
 
 async def _vm(connection: AsyncConnection, found: Row[Any], machine: Machine, vmid: int) -> int:
@@ -193,10 +194,12 @@ async def _vm(connection: AsyncConnection, found: Row[Any], machine: Machine, vm
         message = f"the enrolment token {found.name} is for VMs labelled {wanted}; VM {vmid} is not"
         raise _Refused(Refusal.OUTSIDE, message)
     if vm is not None and _is_another(machine, vm.pinned_uuid):
+        # Proxmox's UUID is not told: whoever knew it could say it.
+        said_uuid = machine.smbios_uuid or "none"
         message = (
-            f"VM {vmid} ({vm.hostname}) has SMBIOS UUID {vm.pinned_uuid} in Proxmox, and this"
-            f" machine has {machine.smbios_uuid}: the vmid in the agent's configuration is that of"
-            " another VM"
+            f"VM {vmid} ({vm.hostname}) has another SMBIOS UUID in Proxmox than this machine says"
+            f" ({said_uuid}): the vmid in the agent's configuration is that of another VM, or the"
+            " agent cannot read the UUID; enrol as root"
         )
         raise _Refused(Refusal.OUTSIDE, message)
     said = ReportedIdentity(

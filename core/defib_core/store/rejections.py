@@ -29,10 +29,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """Whose a revoked or expired key was; `vmid` is None for a shared key."""
+    """Whose a revoked or expired key was; of a shared key both `vmid` and `smbios_uuid` are None."""
 
     cluster_id: int
     vmid: int | None
+    """None, too, for a machine that was known by its UUID alone."""
+    smbios_uuid: str | None = None
 
 
 ONE = text("""
@@ -55,10 +57,11 @@ WHERE report_rejection.at <= excluded.at - CAST(:every AS interval)
    OR report_rejection.at > :now
 """)
 RETIRED = text("""
-SELECT sha256, cluster_id, NULL::int AS vmid FROM api_token
+SELECT sha256, cluster_id, NULL::int AS vmid, NULL AS smbios_uuid FROM api_token
 WHERE kind = 'agent' AND (revoked_at IS NOT NULL OR expires_at <= defib_now())
 UNION ALL
-SELECT t.sha256, t.cluster_id, v.vmid FROM agent_token t LEFT JOIN vm v ON v.id = t.vm_id
+SELECT t.sha256, t.cluster_id, v.vmid, t.smbios_uuid::text
+FROM agent_token t LEFT JOIN vm v ON v.id = t.vm_id
 WHERE t.revoked_at IS NOT NULL OR t.expires_at <= defib_now()
 """)
 
@@ -89,4 +92,6 @@ async def record_rejections(
 async def retired_agent_keys(connection: AsyncConnection) -> Mapping[bytes, Retired]:
     """Read the digests of agents' keys that were revoked or have expired, and whose they were."""
     rows = await connection.execute(RETIRED)
-    return {bytes(row.sha256): Retired(row.cluster_id, row.vmid) for row in rows}
+    return {
+        bytes(row.sha256): Retired(row.cluster_id, row.vmid, row.smbios_uuid) for row in rows
+    }

@@ -17,6 +17,7 @@ import structlog
 from defib_relay import kept
 from defib_relay.gathering import Gathering
 from defib_relay.kept import NotABatch, Report
+from defib_relay.proven import Proven
 from defib_relay.refusals import Refusals
 from defib_relay.spool import Spool
 
@@ -29,7 +30,7 @@ WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.05
 OK, UNAUTHORIZED = 200, 401
 NEVER = frozenset({400, 413})
-"""The API will not take this batch however often it comes."""
+"""The API will not take this batch however often it comes; what is well in it, it may."""
 LOGGED = 5
 
 
@@ -60,11 +61,17 @@ class Forwarding:
     """`run` sends for ever."""
 
     def __init__(
-        self, spool: Spool, gathering: Gathering, refusals: Refusals, client: httpx.AsyncClient
+        self,
+        spool: Spool,
+        gathering: Gathering,
+        refusals: Refusals,
+        proven: Proven,
+        client: httpx.AsyncClient,
     ) -> None:
         self._spool = spool
         self._gathering = gathering
         self._refusals = refusals
+        self._proven = proven
         self._client = client
         self._proved_at = float("-inf")
         self._version = version("defib")
@@ -104,12 +111,23 @@ class Forwarding:
             lost = await asyncio.to_thread(self._spool.lose, turn)
             log.error("relay.batch_damaged", error=str(error), lost=lost)  # noqa: TRY400 - the text says it
             return
-        taken = await self._send(reports)
-        if taken:
-            await asyncio.to_thread(self._spool.remove, turn)
-            self.forwarded += len(reports)
-        else:
-            await asyncio.to_thread(self._spool.lose, turn)
+        refused = await self._send_in_parts(reports)
+        await asyncio.to_thread(self._spool.remove, turn)
+        self.forwarded += len(reports) - refused
+        if refused:
+            await asyncio.to_thread(self._spool.count_lost, refused)
+
+    async def _send_in_parts(self, reports: Sequence[Report]) -> int:
+        """Send a batch, halved where it is refused as a whole; return how many never arrive.
+
+        One guest's report that makes a batch unreadable or too long takes no other's with it.
+        """
+        if await self._send(reports):
+            return 0
+        if len(reports) <= 1:
+            return len(reports)
+        half = len(reports) // 2
+        return await self._send_in_parts(reports[:half]) + await self._send_in_parts(reports[half:])
 
     async def _send(self, reports: Sequence[Report]) -> bool:
         """Send a batch; False where the API will never take it. Raises ApiAway."""
@@ -128,7 +146,7 @@ class Forwarding:
         if answer.status_code == OK:
             self._proved_at = began
             self._note(None)
-            self._learn(reports, answer.content)
+            await self._learn(reports, answer.content)
             return True
         why = f"{answer.status_code}: {answer.text[:200]}"
         if answer.status_code in NEVER:
@@ -136,8 +154,8 @@ class Forwarding:
             return False
         raise ApiAway(why)
 
-    def _learn(self, reports: Sequence[Report], content: bytes) -> None:
-        """Remember whose keys the API does not know, so that their agents are told."""
+    async def _learn(self, reports: Sequence[Report], content: bytes) -> None:
+        """Remember whose keys the API knows, and whose it does not: those agents are told."""
         try:
             taken = msgspec.json.decode(content, type=_Taken)
         except msgspec.DecodeError:
@@ -145,10 +163,15 @@ class Forwarding:
             return
         for one in taken.rejected[:LOGGED]:
             log.warning("relay.report_rejected", status=one.status, why=one.message)
-        for one in taken.rejected:
-            digest = reports[one.index].get("keyDigest") if one.index < len(reports) else None
-            if one.status == UNAUTHORIZED and isinstance(digest, str):
-                self._refusals.remember(digest, one.message)
+        digests = [str(one.get("keyDigest")) for one in reports]
+        unknown = {
+            digests[one.index]: one.message
+            for one in taken.rejected
+            if one.status == UNAUTHORIZED and one.index < len(digests)
+        }
+        for digest, why in unknown.items():
+            self._refusals.remember(digest, why)
+        await asyncio.to_thread(self._proven.learn, set(digests) - unknown.keys(), unknown.keys())
 
     async def _may_prove(self) -> bool:
         """True while the disk takes what is written to it, asked anew for a proof that is due."""

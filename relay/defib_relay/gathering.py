@@ -9,7 +9,7 @@ import structlog
 from defib_api.ingest.batch import MOST_REPORTS
 from defib_relay import kept
 from defib_relay.kept import Report
-from defib_relay.spool import Spool
+from defib_relay.spool import NoRoom, Spool
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +24,14 @@ class DiskFails(Exception):
 
 
 class TooMuch(Exception):
-    """More comes in than the disk takes."""
+    """More comes in than the disk takes, or than is kept of keys that are not proven."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     reports: Sequence[Report]
     size: int
+    proven: bool
     done: asyncio.Future[None]
 
 
@@ -44,11 +45,15 @@ class Gathering:
         self._stopping = False
         self.disk_error: str | None = None
 
-    async def keep(self, reports: Sequence[Report], size: int) -> None:
-        """Keep reports of so many bytes; raise DiskFails or TooMuch."""
-        if self._stopping or sum(len(one.reports) for one in self._waiting) > MOST_WAITING:
+    async def keep(self, reports: Sequence[Report], size: int, *, proven: bool = True) -> None:
+        """Keep reports of so many bytes; raise DiskFails or TooMuch.
+
+        What is not proven stands in nobody's way: it has a queue and files of its own.
+        """
+        queued = sum(len(one.reports) for one in self._waiting if one.proven == proven)
+        if self._stopping or queued > MOST_WAITING:
             raise TooMuch
-        waiting = _Waiting(reports, size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(reports, size, proven, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._wake.set()
         await waiting.done
@@ -80,21 +85,31 @@ class Gathering:
         return self.disk_error is None
 
     def _take(self) -> list[_Waiting]:
-        taken = [self._waiting.pop(0)]
-        count, size = len(taken[0].reports), taken[0].size
-        while self._waiting:
-            one = self._waiting[0]
-            count, size = count + len(one.reports), size + one.size
-            if count > MOST_REPORTS or size > MOST_BYTES:
-                break
-            taken.append(self._waiting.pop(0))
+        """Take who has waited longest, and of those behind him the ones of his kind that fit in."""
+        taken: list[_Waiting] = []
+        left: list[_Waiting] = []
+        count = size = 0
+        for one in self._waiting:
+            fits = count + len(one.reports) <= MOST_REPORTS and size + one.size <= MOST_BYTES
+            if not taken or (one.proven == taken[0].proven and fits):
+                taken.append(one)
+                count, size = count + len(one.reports), size + one.size
+            else:
+                left.append(one)
+        self._waiting = left
         return taken
 
     async def _write(self, taken: Sequence[_Waiting]) -> None:
         reports = [report for one in taken for report in one.reports]
         payload = kept.keep(reports, kept.now())
         try:
-            await asyncio.to_thread(self._spool.add, payload, len(reports))
+            await asyncio.to_thread(
+                self._spool.add, payload, len(reports), proven=taken[0].proven
+            )
+        except NoRoom:
+            for one in taken:
+                _settle(one, TooMuch())
+            return
         except OSError as error:
             self._note(error)
             for one in taken:

@@ -20,6 +20,7 @@ from defib_core.config.settings import RelaySettings
 from defib_relay.forwarding import WAIT_SECONDS, Forwarding
 from defib_relay.gathering import Gathering
 from defib_relay.metrics import registry_of
+from defib_relay.proven import Proven
 from defib_relay.refusals import Refusals
 from defib_relay.spool import Spool
 from defib_relay.taking import Taking
@@ -38,6 +39,7 @@ class Relay:
     spool: Spool
     gathering: Gathering
     forwarding: Forwarding
+    proven: Proven
     client: httpx.AsyncClient
     settings: RelaySettings
 
@@ -45,6 +47,7 @@ class Relay:
     async def running(self) -> AsyncIterator[None]:
         """Run the background work; at the end, keep what was taken in."""
         self.spool.open()
+        self.proven.open()
         await self.gathering.prove()
         gathering = asyncio.create_task(self.gathering.run())
         forwarding = asyncio.create_task(self._forward())
@@ -85,7 +88,7 @@ class Relay:
 def create(settings: RelaySettings) -> tuple[Relay, Taking]:
     """Put the parts together; nothing is opened before the lifespan starts."""
     spool = Spool(settings.relay_folder, settings.relay_most_megabytes * 1024 * 1024)
-    gathering, refusals = Gathering(spool), Refusals()
+    gathering, refusals, proven = Gathering(spool), Refusals(), Proven(settings.relay_folder)
     ca = settings.api_ca_file
     client = httpx.AsyncClient(
         base_url=settings.api_url,
@@ -97,13 +100,14 @@ def create(settings: RelaySettings) -> tuple[Relay, Taking]:
         timeout=WAIT_SECONDS,
         trust_env=False,
     )
-    forwarding = Forwarding(spool, gathering, refusals, client)
-    relay = Relay(spool, gathering, forwarding, client, settings)
+    forwarding = Forwarding(spool, gathering, refusals, proven, client)
+    relay = Relay(spool, gathering, forwarding, proven, client, settings)
     taking = Taking(
         spool,
         gathering,
         forwarding,
         refusals=refusals,
+        proven=proven,
         flood=Flood(settings.report_limit_per_minute),
         lifespan=relay.lifespan,
     )

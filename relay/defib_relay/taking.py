@@ -33,6 +33,7 @@ from defib_api.ingest.report import Malformed, Report, decode
 from defib_relay.forwarding import Forwarding
 from defib_relay.gathering import DiskFails, Gathering, TooMuch
 from defib_relay.kept import Report as Raw
+from defib_relay.proven import Proven
 from defib_relay.refusals import Refusals
 from defib_relay.spool import Spool
 
@@ -45,7 +46,10 @@ NOT_KEPT = failure(
     503, "the report was not kept: this relay's disk takes nothing", headers=retry_after(5)
 )
 BUSY = failure(
-    503, "the report was not kept: more comes in than this relay takes", headers=retry_after(2)
+    503,
+    "the report was not kept: more comes in than this relay takes, or than it keeps under keys that"
+    " the API has not taken yet",
+    headers=retry_after(2),
 )
 
 
@@ -67,6 +71,7 @@ class Taking:
         forwarding: Forwarding,
         *,
         refusals: Refusals,
+        proven: Proven,
         flood: Flood,
         lifespan: ASGIApp,
     ) -> None:
@@ -74,6 +79,7 @@ class Taking:
         self._gathering = gathering
         self._forwarding = forwarding
         self._refusals = refusals
+        self._proven = proven
         self._flood = flood
         self._lifespan = lifespan
 
@@ -132,7 +138,7 @@ class Taking:
             await self._keep_what_says_who(key, [body])
             return _invalid(explain(body))
         self._admit(key, report)
-        await self._gathering.keep([_with(body, keyDigest=key, ageSeconds=0)], len(body))
+        await self._keep(key, [_with(body, keyDigest=key, ageSeconds=0)], len(body))
         why = self._refusals.why(key)
         if why is not None:
             return failure(401, why)
@@ -159,7 +165,7 @@ class Taking:
                 continue
             kept.append(_with(raws[index], keyDigest=key, ageSeconds=report.age_seconds))
         if kept:
-            await self._gathering.keep(kept, len(body))
+            await self._keep(key, kept, len(body))
         await self._keep_what_says_who(key, unreadable)
         why = self._refusals.why(key)
         if why is not None:
@@ -191,7 +197,10 @@ class Taking:
                 self._flood.admit((key, "refused", str(said.get("vmid"))))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TooOften):
                 continue
-            await self._gathering.keep([{"ageSeconds": 0, **said, "keyDigest": key}], len(body))
+            await self._keep(key, [{"ageSeconds": 0, **said, "keyDigest": key}], len(body))
+
+    async def _keep(self, key: str, reports: Sequence[Raw], size: int) -> None:
+        await self._gathering.keep(reports, size, proven=self._proven.knows(key))
 
 
 class _Raws(msgspec.Struct):

@@ -1,6 +1,9 @@
 """The relay in front of a real API: what it takes arrives, as whose it was, and how old it was."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,3 +211,70 @@ async def test_a_key_of_another_cluster_is_refused(site: Site) -> None:
     await eventually_async(refused, what="it is refused", deadline_seconds=DEADLINE)
     assert (await site.report(other, vmid=101)).status_code == 200
     await site.until("SELECT count(*) FROM vm WHERE vmid = 101", [(1,)])
+
+
+async def test_whoever_has_no_key_fills_a_share_of_the_disk_while_the_api_is_away(
+    database_url: str, tmp_path: Path
+) -> None:
+    token = await new_relay(database_url)
+    folder = tmp_path / "spool"
+    async with running_api(database_url, None) as api, site_of(api, token, folder) as site:
+        await site.report()
+        digest = hashlib.sha256(api.agent_key.encode()).hexdigest()
+
+        async def proven() -> bool:
+            return site.relay.proven.knows(digest)
+
+        await eventually_async(proven, what="the key is proven", deadline_seconds=DEADLINE)
+
+    # The API is gone, and the relay starts again: it knows who has proved himself.
+    async with site_of(api, token, folder) as site:
+        site.relay.spool._most_bytes = 40_000
+
+        async def refused() -> bool:
+            answer = await site.report("nobody's key")
+            assert answer.status_code in {200, 503}
+            return answer.status_code == 503
+
+        await eventually_async(refused, what="its share is full", deadline_seconds=DEADLINE)
+        assert (await site.report()).status_code == 200
+        assert site.relay.spool.lost == 0
+        assert sum(one.stat().st_size for one in folder.glob("*.unproven")) <= 4_000
+
+
+async def test_one_guests_report_takes_no_others_with_it(site: Site) -> None:
+    """What the relay can read and the API, a level deeper, cannot: the batch is sent in parts."""
+    headers = {"X-API-Key": site.api.agent_key, "Content-Type": "application/json"}
+    depths = (200, 400, 600, 800, 900, 950, 970, 980, 990, 995, 1000, 1200, 2000, 5000)
+    for turn, depth in enumerate(depths, 1):
+        body = json.dumps({**SEED_REPORT, "vmid": 999_000 + turn})
+        deep = body[:-1] + ', "x": ' + "[" * depth + "]" * depth + "}"
+        vmids = range(turn * 1000, turn * 1000 + 4)
+        answers = await asyncio.gather(
+            site.http.post("/api/health/report", content=deep, headers=headers),
+            *(site.report(vmid=vmid) for vmid in vmids),
+        )
+        assert [one.status_code for one in answers[1:]] == [200] * len(vmids)
+    await site.until("SELECT count(*) FROM vm WHERE vmid < 999000", [(4 * len(depths),)])
+
+
+async def test_a_batch_that_is_refused_whole_is_sent_in_parts(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a guest's report that grows past what the API takes."""
+    forwarding = site.relay.forwarding
+    as_it_is = forwarding._send
+
+    async def refused_with_the_poison(reports: Sequence[dict[str, object]]) -> bool:
+        if any(one["vmid"] == 300 for one in reports):
+            return False
+        return await as_it_is(reports)
+
+    monkeypatch.setattr(forwarding, "_send", refused_with_the_poison)
+    batch = {"reports": [{**SEED_REPORT, "vmid": vmid} for vmid in (100, 101, 300, 102, 103)]}
+    answer = await site.http.post(
+        "/api/health/reports", json=batch, headers={"X-API-Key": site.api.agent_key}
+    )
+    assert answer.json()["accepted"] == 5
+    await site.until("SELECT vmid FROM vm ORDER BY 1", [(100,), (101,), (102,), (103,)])
+    assert (site.relay.spool.lost, site.relay.forwarding.forwarded) == (1, 4)

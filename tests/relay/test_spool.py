@@ -6,7 +6,8 @@ import pytest
 
 from defib_relay import kept
 from defib_relay.kept import Moment, NotABatch
-from defib_relay.spool import Spool, SpoolInUse
+from defib_relay.proven import Proven
+from defib_relay.spool import NoRoom, Spool, SpoolInUse
 
 
 def opened(folder: Path, most_bytes: int = 1000) -> Spool:
@@ -96,3 +97,35 @@ def test_a_damaged_file_is_said_to_be_one() -> None:
     for content in (b"", b"{", b"[]", b"\xff"):
         with pytest.raises(NotABatch):
             kept.aged(content, TAKEN)
+
+
+def test_what_is_not_proven_has_a_share_and_pushes_nothing_out(tmp_path: Path) -> None:
+    spool = opened(tmp_path, most_bytes=100)
+    spool.add(b"a" * 45, 5)
+    spool.add(b"x" * 10, 9, proven=False)
+    with pytest.raises(NoRoom):
+        spool.add(b"x", 1, proven=False)
+    assert (spool.waiting, spool.lost) == (14, 0)
+    spool.close()
+    again = opened(tmp_path, most_bytes=100)
+    newest = again.newest()
+    assert newest is not None
+    assert again.read(newest) == b"a" * 45, "what is proven goes first"
+    again.add(b"b" * 50, 5)
+    assert (again.waiting, again.lost) == (10, 9), "and what is not goes first where room is wanted"
+
+
+def test_keys_that_were_taken_are_remembered_until_they_are_refused(tmp_path: Path) -> None:
+    one, two, three = ("1" * 64, "2" * 64, "3" * 64)
+    proven = Proven(tmp_path)
+    proven.open()
+    proven.learn({one}, ())
+    proven.learn({one, two}, {three})
+    (tmp_path / "keys").open("a").write("half a li")
+    again = Proven(tmp_path)
+    again.open()
+    assert [again.knows(key) for key in (one, two, three)] == [True, True, False]
+    again.learn({two, three}, {one})
+    once_more = Proven(tmp_path)
+    once_more.open()
+    assert [once_more.knows(key) for key in (one, two, three)] == [False, True, True]

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 READ_SECRET_EVERY = timedelta(seconds=8)
 TRY_AGAIN_AFTER = timedelta(seconds=2)
+ENDPOINTS_KEY = "endpoints"
+"""Where a Secret has it, the only places to which its token may be sent."""
 
 
 class Unconnected(Exception):
@@ -108,6 +110,7 @@ class KubernetesClients:
         ref = spec.token_secret_ref
         try:
             values = await self.kubernetes.read_secret(cluster.namespace, ref.name)
+            _check_places(values, ref.name, spec)
             return (
                 _value(values, ref.name, ref.token_id_key),
                 _value(values, ref.name, ref.token_secret_key),
@@ -147,6 +150,23 @@ def _value(values: Mapping[str, str], secret: str, key: str) -> str:
     if not value:
         raise Unconnected(f"Secret {secret} has no key {key}, or it is empty")
     return value
+
+
+def _check_places(values: Mapping[str, str], secret: str, spec: ProxmoxClusterSpec) -> None:
+    """Raise Unconnected where the Secret's owner did not mean its token for these endpoints.
+
+    Who may write a ProxmoxCluster need not be who may read the Secret that it names.
+    """
+    said = values.get(ENDPOINTS_KEY)
+    if said is None:
+        return
+    allowed = {one.rstrip("/") for one in said.replace(",", " ").split()}
+    for endpoint in spec.endpoints:
+        if endpoint.rstrip("/") not in allowed:
+            raise Unconnected(
+                f"Secret {secret} does not name {endpoint} in its key {ENDPOINTS_KEY}, so its token"
+                " is sent nowhere; mend the Secret, or spec.endpoints"
+            )
 
 
 def _settings(spec: ProxmoxClusterSpec, token_id: str, token_secret: str) -> ProxmoxSettings:

@@ -88,13 +88,21 @@ class KubeApi:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         await self._send("POST", "/api/v1/namespaces", json.dumps(body), "application/json")
 
-    async def put_secret(self, name: str, values: Mapping[str, str]) -> None:
+    async def put_secret(
+        self, name: str, values: Mapping[str, str], binary: Mapping[str, bytes] | None = None
+    ) -> None:
         """Create a Secret, or replace what is in it."""
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name},
-            "stringData": dict(values),
+            "data": {
+                name: base64.b64encode(value).decode()
+                for name, value in {
+                    **{name: text.encode() for name, text in values.items()},
+                    **(binary or {}),
+                }.items()
+            },
         }
         await self._send(
             "PATCH",

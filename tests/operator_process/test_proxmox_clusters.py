@@ -92,11 +92,28 @@ async def test_a_missing_secret_and_a_missing_key_are_named(empty_world: World) 
 
         await eventually_async(names_the_key, what="the missing key is named")
 
-        await world.kube.put_secret(TOKEN_SECRET_NAME, {"tokenId": TOKEN_ID, "tokenSecret": SECRET})
+        whole = {"tokenId": TOKEN_ID, "tokenSecret": SECRET}
+        await world.kube.put_secret(TOKEN_SECRET_NAME, whole)
         await ready(world, "Connected")
+        await _is_sent_only_where_the_secret_says(world, whole)
 
         await world.kube.delete_secret(TOKEN_SECRET_NAME)
         await ready(world, "SecretNotFound")
+
+
+async def _is_sent_only_where_the_secret_says(world: World, whole: dict[str, str]) -> None:
+    """Also with what is no text in the Secret: people name any."""
+    elsewhere = {**whole, "endpoints": "https://pve1.example.com:8006"}
+    await world.kube.put_secret(TOKEN_SECRET_NAME, elsewhere, {"blob": b"\xff\x00\xfe"})
+
+    async def is_refused() -> bool:
+        condition = await ready(world, "SecretNotFound")
+        return "does not name https://" in condition["message"]
+
+    await eventually_async(is_refused, what="the token is not sent elsewhere")
+    here = f"https://pve1.example.com:8006, {world.proxmox.simulator.api_url}/"
+    await world.kube.put_secret(TOKEN_SECRET_NAME, {**whole, "endpoints": here})
+    await ready(world, "Connected")
 
 
 async def test_missing_rights_are_listed_until_they_are_granted(

@@ -18,7 +18,7 @@ from defib_api.rights import needed_for
 from defib_api.services import Services, services_of
 from defib_api.trusted_proxy import HeaderRefused
 from defib_core.domain.roles import Role
-from defib_core.store.tokens import KnownToken, TokenKind, Via
+from defib_core.store.tokens import KnownToken, TokenKind, Via, digest
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="defib"'}
 MISSING = (
@@ -49,6 +49,8 @@ class Principal:
     token: KnownToken | None = None
     csrf_token: str | None = None
     """What a page with a session cookie sends with each change."""
+    sha256: bytes | None = None
+    """The digest of what he showed; None where a proxy vouches for him."""
 
     @property
     def expires_at(self) -> datetime | None:
@@ -84,7 +86,8 @@ async def identified(
     wrong = wrong_origin(request, secret)
     if wrong is not None:
         raise ApiError(403, f"nothing was changed: {wrong}")
-    return Principal(token.name, token.role, token.via, token, csrf_token_of(secret))
+    shown = digest(secret.encode("utf-8", "replace"))
+    return Principal(token.name, token.role, token.via, token, csrf_token_of(secret), shown)
 
 
 def _by_proxy(request: Request, services: Services) -> Principal:
@@ -115,7 +118,8 @@ async def by_token(request: Request, services: Services, text: str) -> Principal
         raise ApiError(401, AGENT, headers=CHALLENGE)
     if token.via is not Via.TOKEN:
         raise ApiError(401, COOKIE_AS_TOKEN, headers=CHALLENGE)
-    return Principal(token.name, token.role, token.via, token)
+    shown = digest(text.encode("utf-8", "replace"))
+    return Principal(token.name, token.role, token.via, token, sha256=shown)
 
 
 def lacking(principal: Principal, needed: Role) -> str:

@@ -19,7 +19,7 @@ from defib_notify.wording import subject_of, text_of
 with warnings.catch_warnings():
     # It looks for modules that Python is about to drop; ours is not the place to hear of it.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from apprise import Apprise, AppriseAsset, NotifyType
+    from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
     from apprise.plugins import N_MGR
 
     N_MGR.load_modules()  # type: ignore[no-untyped-call]
@@ -55,6 +55,9 @@ def _send(url: str, delivery: Delivery, allowed: Networks) -> None:
                 body=text_of(delivery),
                 title=subject_of(delivery),
                 notify_type=TYPES[delivery.severity],
+                # So that it is escaped where the service takes HTML or Markdown: names and reasons
+                # are other people's words.
+                body_format=NotifyFormat.TEXT,
             ),
         )
     if refusals:

@@ -19,6 +19,8 @@ Refusals = list[str]
 """What was refused, for libraries that keep the reason to themselves."""
 
 NAT64 = IPv6Network("64:ff9b::/96")
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""Of IPv6 the rest is given to nobody, or to purposes inside of a network (fec0::, ::a.b.c.d)."""
 
 
 class AddressRefused(OSError):
@@ -45,6 +47,8 @@ def is_allowed(address: Address, allowed: Networks) -> bool:
     seen = _inner(address)
     if any(seen in network or address in network for network in allowed):
         return True
+    if isinstance(seen, IPv6Address) and seen not in GLOBAL_UNICAST:
+        return False
     return seen.is_global and not seen.is_multicast
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from defib_api.events import feed as feed_module
 from defib_api.events import stream
+from defib_core.store.tokens import TokenKind
 from support.listening import listening
 from support.running_api import RunningApi, running_api
 from support.tcp_proxy import proxy_to
@@ -222,9 +223,34 @@ async def test_there_are_only_so_many_listeners(
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
 
     async def free() -> bool:
-        return not api.services.feed.is_full
+        return not api.services.feed._listeners
 
     await eventually_async(free, what="the place is free again", deadline_seconds=60)
+
+
+async def test_nobody_takes_all_places(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "LISTENERS_OF_ONE", 1)
+    bob = await api.new_token(TokenKind.ADMIN, "bob")
+    async with listening(api):
+        refused = await api.get("/api/events")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert "1 listeners of alice" in refused.json()["message"]
+        headers = {"Authorization": f"Bearer {bob}"}
+        async with api.http.stream("GET", "/api/events", headers=headers) as answer:
+            assert answer.status_code == 200
+
+
+async def test_a_stream_ends_with_the_token_it_was_opened_with(
+    api: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "BEAT_SECONDS", 0.2)
+    async with listening(api) as heard:
+        await api.sql("UPDATE api_token SET revoked_at = defib_now() WHERE kind = 'admin'")
+
+        async def over() -> bool:
+            return heard.ended
+
+        await eventually_async(over, what="the stream is over", deadline_seconds=60)
 
 
 async def test_a_reader_that_takes_nothing_is_cut_off(

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 EVERY_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 LISTENERS_MOST = 500
+LISTENERS_OF_ONE = 50
+"""So that nobody takes all places."""
 GREETED_AT_ONCE = 4
 """After an outage all come back at once, and the database has other work."""
 WAITING_MOST = 64
@@ -37,10 +39,15 @@ TOO_MANY = "more changed than is told one by one; load the fleet anew"
 TOO_OLD = "what changed since is no longer known here; load the fleet anew"
 
 
+class Full(Exception):
+    """There is no place for another listener; the text says whose places are taken."""
+
+
 class Listener:
     """Who listens: the messages that wait for it. `is_lost` once there were too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MOST)
         self.is_lost = False
 
@@ -83,15 +90,18 @@ class Feed:
             self._away = False
             await asyncio.sleep(EVERY_SECONDS)
 
-    @property
-    def is_full(self) -> bool:
-        """True where no further listener is to be served."""
-        return len(self._listeners) >= LISTENERS_MOST
+    def check_room(self, name: str) -> None:
+        """Raise Full where this person is not to have another listener."""
+        if len(self._listeners) >= LISTENERS_MOST:
+            raise Full(f"{LISTENERS_MOST} listeners are served already")
+        if sum(one.name == name for one in self._listeners) >= LISTENERS_OF_ONE:
+            raise Full(f"{LISTENERS_OF_ONE} listeners of {name} are served already")
 
     @contextmanager
-    def listening(self) -> Iterator[Listener]:
-        """Have a listener told what changes from now on."""
-        listener = Listener()
+    def listening(self, name: str) -> Iterator[Listener]:
+        """Have a listener told what changes from now on; raises Full."""
+        self.check_room(name)
+        listener = Listener(name)
         self._listeners.add(listener)
         self._wanted.set()
         try:

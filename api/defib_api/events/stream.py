@@ -1,13 +1,17 @@
-"""The answer of /api/events: goes on until the reader leaves or is slow, or the server stops."""
+"""The answer of /api/events: goes on until the reader leaves, is slow or may no longer, or the
+server stops.
+"""
 
 import asyncio
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from defib_api.events import messages
-from defib_api.events.feed import Feed, Listener
+from defib_api.events.feed import Feed, Full, Listener
 from defib_api.protocol import CONNECTION, Connection
 
 MEDIA_TYPE = "text/event-stream"
@@ -19,27 +23,46 @@ LASTS_SECONDS = 900.0
 RETRY_MS = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who listens, and whether he still may: a session or token may end meanwhile."""
+
+    name: str
+    still_may: Callable[[], bool]
+    last_seen: int | None
+    """The number of the last event that he has."""
+
+
 class EventStream(Response):
     """Tells one listener everything."""
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, feed: Feed, last_seen: int | None, status_code: int = 200) -> None:
-        """`last_seen` is the number of the last event that the reader has."""
+    def __init__(
+        self, feed: Feed, reader: Reader, full: Callable[[Full], Response], status_code: int = 200
+    ) -> None:
+        """`full` makes the answer where there is no place for another."""
         super().__init__(
             status_code=status_code,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
         del self.headers["content-length"]
         self._feed = feed
-        self._last_seen = last_seen
+        self._reader = reader
+        self._full = full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until one of the ends."""
+        try:
+            await self._stream(scope, receive, send)
+        except Full as full:
+            await self._full(full)(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection = scope["extensions"][CONNECTION]
         ends = asyncio.get_running_loop().time() + LASTS_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-        with self._feed.listening() as listener:
-            first = await self._feed.first_words(self._last_seen)
+        with self._feed.listening(self._reader.name) as listener:
+            first = await self._feed.first_words(self._reader.last_seen)
             await send(
                 {
                     "type": "http.response.start",
@@ -63,7 +86,7 @@ class EventStream(Response):
         self, listener: Listener, send: Send, ended: set["asyncio.Task[bool]"], until: float
     ) -> None:
         clock = asyncio.get_running_loop().time
-        while clock() < until and not listener.is_lost:
+        while clock() < until and not listener.is_lost and self._reader.still_may():
             message = asyncio.create_task(listener.next())
             try:
                 await asyncio.wait(

@@ -32,7 +32,8 @@ from defib_api.supervise import keep_running
 from defib_api.tls import Tls
 from defib_core.config.settings import ApiSettings
 from defib_core.store import relays, tokens
-from defib_core.store.engine import hot_connection, make_engine, sqlalchemy_url
+from defib_core.store.engine import make_engine, sqlalchemy_url
+from defib_core.store.fitness import fit_connection
 from defib_core.store.relays import KnownRelay
 from defib_core.store.tokens import BoundTokens, KnownToken
 
@@ -116,7 +117,7 @@ def make_services(settings: ApiSettings, tls: Tls | None = None) -> Services:
         keys=KeyTable(partial(_load_tokens, engine, BoundTokens())),
         known=known,
         writer=Writer(
-            partial(hot_connection, url, application="defib-api-writer"),
+            partial(fit_connection, url, application="defib-api-writer"),
             Prover(replica_name(settings.api_port)),
             backlog,
             measured.commits,

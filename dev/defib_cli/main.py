@@ -135,9 +135,9 @@ def main() -> None:
 
 def _database_trouble(error: Exception) -> str | None:
     """Say what is wrong with the database; None where something else is."""
-    from defib_core.store import failures, migrate  # noqa: PLC0415 - `defib --help` needs neither
+    from defib_core.store import failures, fitness, migrate  # noqa: PLC0415 - `--help` needs none
 
-    if isinstance(error, migrate.NewerSchema):
+    if isinstance(error, (migrate.NewerSchema, migrate.LocksHeld, fitness.UnfitDatabase)):
         return str(error)
     if not isinstance(error, failures.DATABASE_ERRORS):
         return None

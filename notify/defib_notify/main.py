@@ -12,6 +12,7 @@ from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import NotifySettings
 from defib_core.store.engine import make_engine
 from defib_core.store.failures import DATABASE_ERRORS, explain
+from defib_core.store.fitness import check
 from defib_notify.configuration import read
 from defib_notify.dead_mans_switch import Switch
 from defib_notify.metrics import Metrics
@@ -37,17 +38,16 @@ async def serve(settings: NotifySettings, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    engine = make_engine(
-        settings.database_url.get_secret_value(), application="defib-notify", pool_size=3
-    )
+    url = settings.database_url.get_secret_value()
+    engine = make_engine(url, application="defib-notify", pool_size=3)
     trust = trust_of(config)
     worker = Worker(engine, config, metrics, partial(send, trust=trust), turned=pulse.turned)
-    works = [_keep(worker.run, pulse.failed)]
+    works = [_keep(worker.run, url, pulse.failed)]
     if config.dead_mans_switch is not None:
         switch = Switch(
             engine, config.dead_mans_switch, config.allowed_networks, metrics, trust=trust
         )
-        works.append(_keep(switch.run))
+        works.append(_keep(switch.run, url))
     log.info("notify_started", destinations=[one.name for one in config.destinations])
     tasks = [asyncio.create_task(work) for work in works]
     try:
@@ -65,11 +65,12 @@ def _unnoted(_: str) -> None:
 
 
 async def _keep(
-    work: Callable[[], Awaitable[None]], note: Callable[[str], None] = _unnoted
+    work: Callable[[], Awaitable[None]], url: str, note: Callable[[str], None] = _unnoted
 ) -> None:
-    """Begin again after every failure; `note` takes why."""
+    """Begin again after every failure, on a database that is fit; `note` takes why."""
     while True:
         try:
+            await check(url, application="defib-notify")
             await work()
         except (*DATABASE_ERRORS, OSError) as error:
             note(explain(error))

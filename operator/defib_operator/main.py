@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from defib_core.config.logs import configure_logging
 from defib_core.config.metrics_port import serving_metrics
 from defib_core.config.settings import OperatorSettings
-from defib_core.store.engine import make_engine
+from defib_core.store import fitness
+from defib_core.store.engine import UrlNow, make_engine
+from defib_core.store.failures import DATABASE_ERRORS, explain
 from defib_core.tracing.spans import traced
 from defib_operator.cluster_watch import ClusterWatch
 from defib_operator.clusters import KubernetesClients
@@ -43,6 +45,7 @@ LOOK_BUDGET = timedelta(seconds=8)
 REGISTER_EVERY = timedelta(seconds=3)
 COUNT_EVERY = timedelta(seconds=3)
 SEEK_EVERY = timedelta(seconds=5)
+FIT_EVERY = timedelta(seconds=1)
 
 
 def run(settings: OperatorSettings) -> None:
@@ -67,7 +70,7 @@ async def serve(settings: OperatorSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback((await probes.start()).cleanup)
         stack.enter_context(serving_metrics(settings, parts.metrics.registry))
         log.info("operator_started", namespace=parts.namespace or "all")
-        loops = _loops(parts)
+        loops = _loops(parts, settings.url_now)
         parts.metrics.know_loops(loop.name for loop in loops)
         await supervise(loops, stop, parts.metrics.note_failure)
         log.info("operator_stopping")
@@ -139,9 +142,9 @@ async def _assemble(settings: OperatorSettings, stack: AsyncExitStack) -> _Parts
     )
 
 
-def _loops(parts: _Parts) -> list[Loop]:
+def _loops(parts: _Parts, url_now: UrlNow) -> list[Loop]:
     return [
-        Loop("lease", parts.leadership.keep),
+        Loop("lease", lambda: _lead_where_fit(url_now, parts.leadership)),
         Loop("kopf", parts.watching.watch),
         Loop("intake", parts.watching.take_in),
         Loop("listen", parts.watching.listen),
@@ -155,6 +158,22 @@ def _loops(parts: _Parts) -> list[Loop]:
         Loop("seeking", lambda: every(SEEK_EVERY, parts.seeking.seek)),
         Loop("housekeeping", lambda: every(EVERY, parts.housekeeping.keep_house)),
     ]
+
+
+async def _lead_where_fit(url_now: UrlNow, leadership: Leadership) -> None:
+    """Lead once the database is seen to be fit: who works on an old schema errs in the middle."""
+    said: str | None = None
+    while True:
+        try:
+            await fitness.check(url_now, application="defib-operator")
+            break
+        except (OSError, *DATABASE_ERRORS) as error:
+            why = explain(error)
+            if why != said:
+                log.warning("database_unfit", why=why)
+            said = why
+        await asyncio.sleep(FIT_EVERY.total_seconds())
+    await leadership.keep()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, TypeVar
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, Dialect, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext import asyncio as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -24,6 +25,12 @@ KEEPALIVES: dict[str, Any] = {
 
 
 WHO = ("user", "password")
+SET_UP = """
+SELECT set_config('statement_timeout', %s, false), set_config('TimeZone', 'UTC', false),
+    set_config('jit', 'off', false)
+"""
+"""What a session of ours is like. Said after connecting, as a pooler in between takes none of it
+before. Compiling a statement (jit) takes longer than any of ours runs."""
 
 
 def sqlalchemy_url(database_url: str) -> URL:
@@ -47,11 +54,16 @@ def make_engine(database_url: str | UrlNow, *, application: str, pool_size: int 
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": application,
-            # Compiling a statement takes longer than any of ours runs.
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC -c jit=off",
             **KEEPALIVES,
         },
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(SET_UP, (f"{STATEMENT_SECONDS}s",))
+        cursor.close()
+        connection.commit()
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def as_it_is_now(
@@ -83,12 +95,17 @@ async def hot_connection(
     database_url: str | UrlNow, *, application: str
 ) -> AsyncConnection[TupleRow]:
     """Open the connection of the hot path: autocommit, so that a statement is a commit."""
-    return await AsyncConnection.connect(
+    connection = await AsyncConnection.connect(
         _now(database_url)(),
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
         application_name=application,
-        options=f"-c statement_timeout={HOT_STATEMENT_SECONDS}s -c timezone=UTC",
         tcp_user_timeout=TCP_USER_TIMEOUT_MS,
         **KEEPALIVES,
     )
+    try:
+        await connection.execute(SET_UP, (f"{HOT_STATEMENT_SECONDS}s",))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

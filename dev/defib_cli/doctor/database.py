@@ -1,12 +1,13 @@
 """PostgreSQL, and what our processes have written there: who stores, who leads, who may enter."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from defib_cli.doctor.finding import Finding, Part
-from defib_core.store import checkup, failures, migrate, overview
+from defib_core.store import checkup, failures, fitness, migrate, overview
 from defib_core.store.checkup import Ahead, Server, Tokens
 from defib_core.store.clock import database_now
 from defib_core.store.engine import make_engine
@@ -35,7 +36,7 @@ async def examine(url: str, namespace: str) -> list[Finding]:
             before = datetime.now(UTC)
             server = await checkup.server(connection)
             ours = before + (datetime.now(UTC) - before) / 2
-            found = _of_server(server, ours)
+            found = [*_of_server(server, ours), await _of_pooling(url)]
             revision = await checkup.revision(connection)
             found.append(_of_revision(revision, migrate.head()))
             if revision is None or revision < migrate.head():
@@ -76,6 +77,15 @@ def _of_server(server: Server, ours: datetime) -> list[Finding]:
             " how much room its disk has left cannot be asked from here",
         ),
     ]
+
+
+async def _of_pooling(url: str) -> Finding:
+    try:
+        await asyncio.to_thread(fitness.check_own, url)
+    except fitness.UnfitDatabase as error:
+        advice = "set pool_mode=session for Defib's database, or go around the pooler"
+        return DATABASE.fail("sessions", failures.explain(error), advice)
+    return DATABASE.ok("sessions", "each connection is a session of its own")
 
 
 def _of_version(server: Server) -> Finding:

@@ -68,6 +68,7 @@ NEEDED_PROGRAMS = {
     "curl": "curl",
     "dash": "dash",
     "debootstrap": "debootstrap",
+    "pgbouncer": "pgbouncer",
     "qemu-system-x86_64": "qemu-system-x86",
     "wget": "wget",
 }

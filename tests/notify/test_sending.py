@@ -3,11 +3,12 @@
 # ruff: noqa: ANN401 - rows and changed fields are of any type
 
 import asyncio
+import email
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -152,6 +153,9 @@ async def test_a_name_that_leads_inward_is_refused_for_good(
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::", False),
+        ("::10.0.0.1", False),
+        ("fec0::1", False),
+        ("4000::1", False),
     ],
 )
 def test_only_public_addresses_are_allowed(address: str, allowed: bool) -> None:
@@ -212,6 +216,24 @@ async def test_mail_arrives_by_apprise(mailbox: tuple[Mailbox, int]) -> None:
     (mail,) = kept.mails
     assert "To: ops@example.com" in mail
     assert "web-1" in mail
+
+
+async def test_other_peoples_words_are_no_markup_in_a_mail(mailbox: tuple[Mailbox, int]) -> None:
+    """Mail of Apprise is HTML; a reason holds what Proxmox or a person said."""
+    kept, port = mailbox
+    (one, *_) = a_delivery().notices
+    detail = "lock: <img src=https://evil.example.com/x onerror=alert(1)> <b>*_`&"
+    delivery = replace(a_delivery(), notices=[{**one, "detail": detail}])
+    await by_apprise.send(mail_url(port), delivery, ALLOWED)
+    parts = email.message_from_string(kept.mails[0]).walk()
+    html = [
+        one.get_payload(decode=True).decode()  # type: ignore[union-attr]  # a part that is text
+        for one in parts
+        if one.get_content_type() == "text/html"
+    ]
+    assert html
+    assert "<img" not in "".join(html)
+    assert "&lt;img" in "".join(html)
 
 
 async def test_mail_inward_is_refused_unless_that_network_is_allowed(

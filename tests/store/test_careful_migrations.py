@@ -5,6 +5,7 @@ Replicas work on while they run. Judged from what each revision does to tables t
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -152,13 +153,13 @@ def test_who_holds_a_table_is_not_waited_for_at_everybodys_cost(
     monkeypatch.setattr(migrate, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(migrate, "TRIES", 1000)
     waited = threading.Event()
-    pause = migrate.time.sleep
+    pause = time.sleep
 
     def waiting(seconds: float) -> None:
         waited.set()
         pause(seconds)
 
-    monkeypatch.setattr(migrate.time, "sleep", waiting)
+    monkeypatch.setattr(time, "sleep", waiting)
     with psycopg.connect(url, application_name="a-long-report") as holder:
         holder.execute("SELECT count(*) FROM vm_state")
         upgrading = threading.Thread(target=migrate.upgrade, args=(url,))

@@ -1,20 +1,29 @@
 """Install, upgrade, roll back and uninstall with the real helm on a real API server."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from asyncio import to_thread
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
 
+from chart.accounts import kubeconfig_of
 from chart.kubelet import Kubelet, RunningApi, start_api
-from chart.reports import Reports
+from chart.load import LONG, SOME, VMS, Load, running, stored_numbers
+from defib_core.store.engine import make_engine
 from defib_dev.components import processes
+from defib_dev.components.ports import free_port
+from defib_dev.components.processes import ProcessRecord
+from operator_process.agents import Agents
+from operator_process.kube_api import kube_api
+from operator_process.world import World
 from support.control_plane import TestControlPlane
 from support.helm import CHART, Ran, as_flags, helm
-from support.waiting import eventually
+from support.logged import Logged
+from support.proxmox import running_simulator
+from support.waiting import eventually_async
 
 RELEASE = "defib"
 MIGRATIONS = "defib-migrations"
@@ -68,12 +77,18 @@ def installation(control_plane: TestControlPlane, tmp_path: Path) -> Installatio
     return Installation(control_plane, namespace, tmp_path)
 
 
-def test_install_upgrade_under_load_rollback_and_uninstall(
-    installation: Installation, empty_database_url: str
+@pytest.mark.timeout(900)
+async def test_install_upgrade_under_load_rollback_and_uninstall(
+    installation: Installation,
+    control_plane: TestControlPlane,
+    empty_database_url: str,
+    tmp_path: Path,
+    logged: Logged,
 ) -> None:
+    """A VM dies in the upgrade, another in the rollback: each is reset once, and nothing is lost."""
     installation.put_secret(empty_database_url)
 
-    installed, said = installation.helm_with_migrations("install")
+    installed, said = await to_thread(installation.helm_with_migrations, "install")
 
     assert installed.code == 0, installed.err
     assert "defib token create --kind admin" in installed.out
@@ -81,48 +96,72 @@ def test_install_upgrade_under_load_rollback_and_uninstall(
     assert {"deployment.apps/defib-api", "deployment.apps/defib-operator"} <= set(
         installation.objects()
     )
-    with _serving(installation, "first") as first:
-        key = _agent_key(installation)
-        reports = Reports(key, [first.url])
-        reports.start()
-        try:
-            _wait_for_more(reports, 20)
-            _upgrade_and_roll_back(installation, reports, first)
-        finally:
-            reports.stop()
-    assert reports.refused == []
-    assert _stored(empty_database_url) >= set(reports.acknowledged)
-    assert len(reports.acknowledged) == len(set(reports.acknowledged)) > 60
+    engine = make_engine(empty_database_url, application="tests")
+    async with (
+        running_simulator(tmp_path / "authority") as proxmox,
+        kube_api(control_plane.kubeconfig, installation.namespace) as kube,
+    ):
+        nobody = Agents(empty_database_url, installation.namespace, proxmox, engine)
+        world = World(
+            kube, control_plane.kubeconfig, empty_database_url, proxmox, nobody, logged
+        )
+        for vmid in VMS:
+            proxmox.guest(vmid, f"web-{vmid}", bootSeconds=1)
+        await world.furnish(staleTimeoutMs=6000, bootGraceSeconds=30)
+        await _upgrade_and_roll_back(installation, world)
+        posts = [(post.vmid, post.action) for post in proxmox.dc.posts]
+        assert sorted(posts) == [(100, "reset"), (101, "reset")]
+    await engine.dispose()
 
     _uninstall_keeps_definitions_and_objects(installation)
 
 
-def _upgrade_and_roll_back(installation: Installation, reports: Reports, first: RunningApi) -> None:
-    """Replace the API as a Deployment would: the successor ready, then SIGTERM to the old one."""
-    upgraded, said = installation.helm_with_migrations("upgrade", **{"log.level": "warning"})
-    assert upgraded.code == 0, upgraded.err
-    assert "kubectl apply --server-side" in upgraded.out
-    assert said
-    assert _log_level(installation) == "warning"
-    with _serving(installation, "second") as second:
-        reports.urls.append(second.url)
-        first.stop()
-        _wait_for_more(reports, 20)
+async def _upgrade_and_roll_back(installation: Installation, world: World) -> None:
+    """Replace API and operator as a Deployment would: the new ready, then SIGTERM to the old."""
+    with ExitStack() as stack:
+        first = await to_thread(_roll_out, stack, installation, "first")
+        load = Load(await to_thread(_agent_key, installation), [first.api.url], world.proxmox)
+        async with running(load):
+            await world.condition("web-101", "Ready", "Monitored", deadline_seconds=LONG)
+            await load.until_more()
 
-        _helm_test_passes(installation, second)
+            upgraded, said = await to_thread(
+                installation.helm_with_migrations, "upgrade", **{"log.level": "warning"}
+            )
+            assert upgraded.code == 0, upgraded.err
+            assert "kubectl apply --server-side" in upgraded.out
+            assert said
+            assert _log_level(installation) == "warning"
+            world.change(100, frozen=True, bootSeconds=1)
+            second = await to_thread(_roll_out, stack, installation, "second")
+            load.urls.insert(0, second.api.url)
+            await to_thread(first.stop)
+            await _is_healed(world, 100)
+            await load.until_more()
+            await to_thread(_helm_test_passes, installation, second.api)
 
-        rolled_back = installation.helm("rollback", RELEASE, "1")
-        assert rolled_back.code == 0, rolled_back.err
-        assert _log_level(installation) == "info"
-        assert installation.history() == [
-            (1, "superseded"),
-            (2, "superseded"),
-            (3, "deployed"),
-        ]
-        with _serving(installation, "third") as third:
-            reports.urls.append(third.url)
-            second.stop()
-            _wait_for_more(reports, 20)
+            rolled_back = await to_thread(installation.helm, "rollback", RELEASE, "1")
+            assert rolled_back.code == 0, rolled_back.err
+            assert _log_level(installation) == "info"
+            assert [one for _, one in installation.history()] == [
+                *("superseded", "superseded", "deployed")
+            ]
+            world.change(101, frozen=True, bootSeconds=1)
+            third = await to_thread(_roll_out, stack, installation, "third")
+            load.urls.insert(0, third.api.url)
+            await to_thread(second.stop)
+            await _is_healed(world, 101)
+            await load.until_more()
+        assert load.refused == []
+        assert load.acknowledged - await stored_numbers(world.database_url) == set()
+        assert len(load.acknowledged) > 3 * SOME
+
+
+async def _is_healed(world: World, vmid: int) -> None:
+    async def proven() -> bool:
+        return await world.resets(vmid) == [("auto", "succeeded", True)]
+
+    await eventually_async(proven, what=f"{vmid} is reset, once", deadline_seconds=LONG)
 
 
 def _helm_test_passes(installation: Installation, api: RunningApi) -> None:
@@ -190,14 +229,41 @@ def test_definitions_of_an_earlier_version_are_upgraded_as_the_page_says(
     assert said.count("serverside-applied (server dry run)") == 3
 
 
-@contextmanager
-def _serving(installation: Installation, name: str) -> Iterator[RunningApi]:
-    api = start_api(installation.kubelet, name)
-    try:
-        yield api
-    finally:
-        if processes.is_running(api.record):
-            api.stop()
+@dataclass(frozen=True, slots=True)
+class RolledOut:
+    """API and operator of one revision."""
+
+    api: RunningApi
+    operator: ProcessRecord
+
+    def stop(self) -> None:
+        """SIGTERM to both, and wait."""
+        processes.stop(self.operator)
+        self.api.stop()
+
+
+def _roll_out(stack: ExitStack, installation: Installation, name: str) -> RolledOut:
+    """Start what the Deployments describe now; it is ended with the test, if not before."""
+    kubelet = installation.kubelet
+    api = start_api(kubelet, name)
+    stack.callback(processes.stop, api.record)
+    kubeconfig = kubeconfig_of(
+        kubelet.kubectl,
+        "defib-operator",
+        namespace=installation.namespace,
+        folder=kubelet.folder,
+    )
+    pod = kubelet.get("deployment", "defib-operator")["spec"]["template"]
+    settings = {
+        "DEFIB_KUBECONFIG": str(kubeconfig),
+        "DEFIB_IDENTITY": name,
+        "DEFIB_PROBE_HOST": "127.0.0.1",
+        "DEFIB_PROBE_PORT": str(free_port()),
+    }
+    spec = kubelet.process_of(pod, f"operator-{name}", settings)
+    operator = processes.start(spec, kubelet.folder / f"operator-{name}.log")
+    stack.callback(processes.stop, operator)
+    return RolledOut(api, operator)
 
 
 def _agent_key(installation: Installation) -> str:
@@ -215,17 +281,3 @@ def _log_level(installation: Installation) -> str:
     (container,) = pod["spec"]["containers"]
     (level,) = [one["value"] for one in container["env"] if one["name"] == "DEFIB_LOG_LEVEL"]
     return str(level)
-
-
-def _wait_for_more(reports: Reports, number: int) -> None:
-    enough = len(reports.acknowledged) + number
-    eventually(
-        lambda: len(reports.acknowledged) >= enough or reports.refused,
-        what=f"{number} more reports are acknowledged",
-        deadline_seconds=60,
-    )
-
-
-def _stored(url: str) -> set[int]:
-    with psycopg.connect(url) as connection:
-        return {row[0] for row in connection.execute("SELECT uptime FROM vm_metric")}

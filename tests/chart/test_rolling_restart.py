@@ -1,6 +1,9 @@
 """Each part is restarted under load, one after the other, while a VM dies: nothing acknowledged is
 lost, and the VM is reset once.
 
+All that on the schema of a later version, to which the database is upgraded under the same load: as
+while the next version is rolled out, and after a rollback.
+
 Restarted as a kubelet does it: SIGTERM, wait for the end, start again. A replica of the API that
 goes is out of the Service before: agents that find nobody try the other.
 """
@@ -8,17 +11,18 @@ goes is out of the Service before: agents that find nobody try the other.
 import asyncio
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from chart.load import LONG, SOME, VMS, Load, running, stored_numbers
 from defib_core.store import registry, tokens
 from defib_core.store.engine import make_engine
+from defib_core.store.fitness import needed_revision
 from defib_core.store.migrate import upgrade
 from defib_core.store.tokens import TokenKind
 from defib_dev.components import processes, readiness, valkey
@@ -31,86 +35,14 @@ from operator_process.kube_api import kube_api
 from operator_process.world import World
 from support.control_plane import TestControlPlane
 from support.folders import server_folder
+from support.later_schema import upgrade_to_later
 from support.logged import Logged
-from support.proxmox import RunningSimulator, running_simulator
+from support.proxmox import running_simulator
 from support.relay_process import LOOPBACK, api_settings, serving
 from support.running_api import run_sql
 from support.waiting import eventually_async
 
-VMS = range(100, 150)
 DYING = 100
-BATCHES_A_SECOND = 6
-"""Times fifty reports: three hundred a second, where the machine keeps up."""
-SOME = 500
-LONG = 180.0
-
-
-@dataclass(slots=True)
-class Load:
-    """All agents at once, in batches; each report carries a number of its own as its uptime."""
-
-    key: str
-    urls: list[str]
-    proxmox: RunningSimulator
-    acknowledged: set[int] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
-    _number: int = 0
-
-    async def run(self) -> None:
-        """Report until cancelled; what is not acknowledged is sent again, as agents do."""
-        headers = {"X-API-Key": self.key}
-        batch: list[dict[str, object]] = []
-        async with httpx.AsyncClient(timeout=10, headers=headers) as http:
-            while True:
-                if not batch:
-                    batch = [self._report(vmid) for vmid in VMS if self._beats(vmid)]
-                await self._send(http, batch)
-                await asyncio.sleep(1 / BATCHES_A_SECOND)
-
-    async def until_more(self) -> None:
-        """Wait until some more are acknowledged."""
-        enough = len(self.acknowledged) + SOME
-
-        async def is_so() -> bool:
-            assert self.refused == []
-            return len(self.acknowledged) >= enough
-
-        await eventually_async(is_so, what=f"{SOME} more reports", deadline_seconds=LONG)
-
-    def _beats(self, vmid: int) -> bool:
-        now = datetime.now(UTC)
-        self.proxmox.dc.advance(now)
-        return self.proxmox.dc.reports(self.proxmox.dc.guests[vmid], now)
-
-    def _report(self, vmid: int) -> dict[str, object]:
-        self._number += 1
-        return {
-            "hostname": f"web-{vmid}",
-            "vmid": vmid,
-            "cpuUsage": 10,
-            "ramUsage": 1024,
-            "ramTotal": 4096,
-            "uptime": self._number,
-            "bootId": self.proxmox.dc.guests[vmid].simulated.boot_id,
-            "ageSeconds": 0,
-        }
-
-    async def _send(self, http: httpx.AsyncClient, batch: list[dict[str, object]]) -> None:
-        """Send a batch; what was not taken stays in it."""
-        try:
-            answer = await http.post(f"{self.urls[0]}/api/health/reports", json={"reports": batch})
-        except httpx.HTTPError:
-            self.urls.reverse()  # nobody is there: it is out of the Service
-            return
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            return
-        told = answer.json()
-        lost = {one["index"] for one in told.get("rejected", []) if one["status"] == 503}
-        if answer.status_code != httpx.codes.OK or len(told["rejected"]) > len(lost):
-            self.refused.append(answer.text)
-        numbers = [int(str(one["uptime"])) for at, one in enumerate(batch) if at not in lost]
-        self.acknowledged.update(numbers)
-        batch[:] = [one for at, one in enumerate(batch) if at in lost]
 
 
 @dataclass(slots=True)
@@ -187,18 +119,6 @@ async def agents_key(url: str, namespace: str) -> str:
     return key
 
 
-@asynccontextmanager
-async def running(load: Load) -> AsyncIterator[None]:
-    """Load for as long as the block lasts."""
-    task = asyncio.create_task(load.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 @pytest.mark.timeout(900)
 async def test_each_part_is_restarted_under_load(
     parts: tuple[ExitStack, PostgresServer, ValkeyServer],
@@ -206,6 +126,7 @@ async def test_each_part_is_restarted_under_load(
     namespace: str,
     tmp_path: Path,
     logged: Logged,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stack, server, cache = parts
     postgres, redis = start(stack, server), start(stack, cache)
@@ -244,6 +165,9 @@ async def test_each_part_is_restarted_under_load(
                     name = f"web-{DYING}"
                     await world.condition(name, "Ready", "Monitored", deadline_seconds=LONG)
                     await load.until_more()
+                    later = await asyncio.to_thread(upgrade_to_later, url, tmp_path, monkeypatch)
+                    assert later > needed_revision()
+                    await load.until_more()
                     for replica in replicas:
                         await replica.roll()
                         await load.until_more()
@@ -259,6 +183,7 @@ async def test_each_part_is_restarted_under_load(
                     await _is_healed(world)
         await _nothing_is_lost(url, load)
         assert [(post.vmid, post.action) for post in proxmox.dc.posts] == [(DYING, "reset")]
+        assert await run_sql(url, "SELECT count(*) > 0 FROM later_thing") == [(True,)]
     await engine.dispose()
 
 
@@ -270,6 +195,5 @@ async def _is_healed(world: World) -> None:
 
 
 async def _nothing_is_lost(url: str, load: Load) -> None:
-    stored = {row[0] for row in await run_sql(url, "SELECT uptime FROM vm_metric")}
-    assert load.acknowledged - stored == set()
+    assert load.acknowledged - await stored_numbers(url) == set()
     assert len(load.acknowledged) > 4 * SOME

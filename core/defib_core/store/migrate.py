@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -105,7 +105,7 @@ def _upgrade_patiently(connection: Connection) -> None:
             connection.commit()
         except OperationalError as error:
             connection.rollback()
-            if not isinstance(error.orig, LockNotAvailable):
+            if not isinstance(error.orig, (LockNotAvailable, DeadlockDetected)):
                 raise
             if not left:
                 raise LocksHeld(_who_holds(connection)) from error

@@ -157,7 +157,8 @@ def _line(line: dict[str, Any]) -> str:
     whom = line["hostname"] or line["vmId"] or line["detail"].get("name") or ""
     why = "" if line["reason"] is None else f": {line['reason']}"
     by = f"{line['actor']} ({line['source']})"
-    return f"{line['timestamp']}  {line['id']}  {by}  {line['action']} {whom}".rstrip() + why
+    text = f"{line['timestamp']}  {line['id']}  {by}  {line['action']} {whom}".rstrip() + why
+    return "".join(one if one.isprintable() else "?" for one in text)  # others wrote it
 
 
 def _follow(client: ApiClient, hostname: str, href: str) -> None:

@@ -139,6 +139,31 @@ async def test_an_installer_names_the_address_that_is_set(database_url: str, hea
         assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    "reason", ["\x1b]0;owned\x07", "fine\x1b[2K\rnothing happened", "\u202etxt.exe", "a\x9b31m"]
+)
+async def test_no_reason_steers_the_terminal_that_shows_it(
+    shared_api: RunningApi, reason: str
+) -> None:
+    await shared_api.report()
+    answer = await shared_api.http.post(
+        "/api/vms/vm_1/pause", json={"reason": reason}, headers=shared_api.admin
+    )
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [
+        {"field": "reason", "message": "holds characters that cannot be shown"}
+    ]
+
+
+async def test_a_reason_is_one_line(api: RunningApi) -> None:
+    await api.report()
+    body = {"reason": "disk \U0001f469\u200d\U0001f4bb\n2026  alice (cli)  Clear web-1"}
+    answer = await api.http.post("/api/vms/vm_1/pause", json=body, headers=api.admin)
+    assert answer.status_code == 200
+    (line,) = (await api.get("/api/audit")).json()
+    assert line["reason"] == "disk \U0001f469\u200d\U0001f4bb 2026 alice (cli) Clear web-1"
+
+
 @pytest.mark.parametrize("text", ["a\u0000b", "\u0000", "\ud800", "\U0001f9e8\u202e", "x" * 500])
 async def test_no_text_that_a_person_sends_breaks_the_server(
     shared_api: RunningApi, text: str

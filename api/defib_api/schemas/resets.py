@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from defib_api.schemas.base import ApiModel, Moment
 from defib_api.schemas.identifiers import reset_id_text
@@ -11,7 +12,23 @@ from defib_core.store.reads import ResetView
 
 VERDICTS = {Phase.SUCCEEDED: True, Phase.FAILED: False, Phase.CANCELLED: False}
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+JOINERS = "\u200c\u200d"
+"""Within words of some scripts, and within emoji."""
+
+
+def _plain(text: str) -> str:
+    """Put it on one line; refuse what steers a terminal, or turns the text around it over."""
+    line = " ".join(text.split())
+    if not line.translate(dict.fromkeys(map(ord, JOINERS))).isprintable():
+        raise PydanticCustomError("rule", "holds characters that cannot be shown")
+    return line
+
+
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+    AfterValidator(_plain),
+]
 
 
 class ResetRequest(ApiModel):

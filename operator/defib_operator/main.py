@@ -166,12 +166,13 @@ async def _lead_where_fit(url_now: UrlNow, leadership: Leadership) -> None:
     while True:
         try:
             await fitness.check(url_now, application="defib-operator")
-            break
         except (OSError, *DATABASE_ERRORS) as error:
             why = explain(error)
             if why != said:
                 log.warning("database_unfit", why=why)
             said = why
+        else:
+            break
         await asyncio.sleep(FIT_EVERY.total_seconds())
     await leadership.keep()
 

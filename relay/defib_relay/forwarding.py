@@ -32,6 +32,8 @@ OK, UNAUTHORIZED = 200, 401
 NEVER = frozenset({400, 413})
 """The API will not take this batch however often it comes; what is well in it, it may."""
 LOGGED = 5
+EVERY_SO_OFTEN = 4
+"""Each so many batches one under keys not proven yet goes first, or they would never be."""
 
 
 class _Rejected(msgspec.Struct):
@@ -73,6 +75,7 @@ class Forwarding:
         self._refusals = refusals
         self._proven = proven
         self._client = client
+        self._turns = 0
         self._proved_at = float("-inf")
         self._version = version("defib")
         self.away: Away | None = Away(datetime.now(UTC), "not asked yet")
@@ -93,7 +96,8 @@ class Forwarding:
 
     async def once(self) -> None:
         """Send the newest batch; where none waits, prove when it is time; raise ApiAway."""
-        turn = self._spool.newest()
+        self._turns += 1
+        turn = self._spool.newest(unproven_first=self._turns % EVERY_SO_OFTEN == 0)
         if turn is not None:
             await self._send_batch(turn)
         elif self._proof_is_due():

@@ -93,10 +93,14 @@ class Spool:
         """Show that a batch could be kept; raise OSError where it could not."""
         self._write("proof", b"this disk takes what is written to it\n")
 
-    def newest(self) -> int | None:
-        """The turn of the batch that came last, the proven first; None where none waits."""
-        proven = (turn for turn, one in self._sizes.items() if one.proven)
-        return max(proven, default=max(self._sizes, default=None))
+    def newest(self, *, unproven_first: bool = False) -> int | None:
+        """The turn of the batch that came last, the proven first or last; None where none waits."""
+        kept = tuple(self._sizes.items())  # another thread may be adding
+        for proven in (not unproven_first, unproven_first):
+            turn = max((turn for turn, one in kept if one.proven is proven), default=None)
+            if turn is not None:
+                return turn
+        return None
 
     def read(self, turn: int) -> bytes | None:
         """Read a batch; None where it has made room meanwhile."""
@@ -130,16 +134,16 @@ class Spool:
 
     def _make_room(self, wanted: int) -> None:
         while self._sizes and self._bytes() + wanted > self._most_bytes:
-            unproven = (turn for turn, one in self._sizes.items() if not one.proven)
+            unproven = (turn for turn, one in tuple(self._sizes.items()) if not one.proven)
             self.lose(min(unproven, default=min(self._sizes)))
 
     def _has_no_room(self, wanted: int) -> bool:
         share = self._most_bytes // UNPROVEN_SHARE
-        unproven = sum(one.size for one in self._sizes.values() if not one.proven)
+        unproven = sum(one.size for one in tuple(self._sizes.values()) if not one.proven)
         return unproven + wanted > share or self._bytes() + wanted > self._most_bytes
 
     def _bytes(self) -> int:
-        return sum(one.size for one in self._sizes.values())
+        return sum(one.size for one in tuple(self._sizes.values()))
 
     def _write(self, name: str, payload: bytes) -> None:
         """Write a file whole: it is there with all of its bytes, or not at all."""

@@ -19,7 +19,7 @@ JOINERS = "\u200c\u200d"
 def _plain(text: str) -> str:
     """Put it on one line; refuse what steers a terminal, or turns the text around it over."""
     line = " ".join(text.split())
-    if not line.translate(dict.fromkeys(map(ord, JOINERS))).isprintable():
+    if not line or not line.translate(dict.fromkeys(map(ord, JOINERS))).isprintable():
         raise PydanticCustomError("rule", "holds characters that cannot be shown")
     return line
 

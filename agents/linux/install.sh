@@ -14,7 +14,7 @@ agent_sha256='@AGENT_SHA256@'
 
 user=defib-agent
 # Where things are put; DESTDIR is for images that are built in a folder.
-home=/opt/healthcheck etc=/etc/defib state=/run/defib-agent
+home=/opt/healthcheck etc=/etc/defib state=/run/defib-agent roots=/run/defib
 mode=install dry='' from='' key_file='' vmid='' node='' hostname='' interval='' ca_file='' service='' start=yes re_enrol=''
 work='' changed=0
 
@@ -389,7 +389,7 @@ unit_of_cron() {
     cat <<UNIT
 # Defib's agent: started once a minute unless it runs already. As root only to hand it the SMBIOS UUID.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-* * * * * root mkdir -p $state && chown $user: $state && install -m 0400 -o $user /sys/class/dmi/id/product_uuid $state/smbios-uuid 2>/dev/null; DEFIB_SMBIOS_FILE=$state/smbios-uuid TMPDIR=$state su -s /bin/sh $user -c 'exec sh $home/linux-agent.sh --cron' >/dev/null 2>&1
+* * * * * root mkdir -p $roots $state && chown $user: $state && install -m 0400 -o $user /sys/class/dmi/id/product_uuid $roots/smbios-uuid 2>/dev/null; DEFIB_SMBIOS_FILE=$roots/smbios-uuid TMPDIR=$state su -s /bin/sh $user -c 'exec sh $home/linux-agent.sh --cron' >/dev/null 2>&1
 UNIT
 }
 
@@ -405,7 +405,7 @@ command_user=$user:$user
 respawn_delay=10
 respawn_max=0
 retry=TERM/20/KILL/5
-export DEFIB_SMBIOS_FILE=$state/smbios-uuid TMPDIR=$state
+export DEFIB_SMBIOS_FILE=$roots/smbios-uuid TMPDIR=$state
 
 depend() {
     use net
@@ -414,7 +414,8 @@ depend() {
 
 start_pre() {
     checkpath -d -m 0700 -o $user:$user $state
-    install -m 0400 -o $user /sys/class/dmi/id/product_uuid $state/smbios-uuid 2>/dev/null || true
+    checkpath -d -m 0755 -o root:root $roots
+    install -m 0400 -o $user /sys/class/dmi/id/product_uuid $roots/smbios-uuid 2>/dev/null || true
 }
 UNIT
 }
@@ -431,10 +432,11 @@ UNIT
 
 first_report() {
     say "sending a first report"
-    mkdir -p "$state"
+    # Never as root into $state: it is the agent's, who could have put a link there to anywhere.
+    mkdir -p "$roots" "$state"
     chown "$user:" "$state"
-    install -m 0400 -o "$user" /sys/class/dmi/id/product_uuid "$state/smbios-uuid" 2>/dev/null || :
-    su -s /bin/sh "$user" -c "DEFIB_SMBIOS_FILE=$state/smbios-uuid TMPDIR=$state exec sh $home/linux-agent.sh --once"
+    install -m 0400 -o "$user" /sys/class/dmi/id/product_uuid "$roots/smbios-uuid" 2>/dev/null || :
+    su -s /bin/sh "$user" -c "DEFIB_SMBIOS_FILE=$roots/smbios-uuid TMPDIR=$state exec sh $home/linux-agent.sh --once"
 }
 
 start_service() {
@@ -527,7 +529,7 @@ uninstall_agent() {
     fi
     remove /etc/cron.d/defib-agent
     if is_running; then act "ending the agent" end_agent; fi
-    for one in /etc/systemd/system/defib-agent.service /etc/init.d/defib-agent "$home/linux-agent.sh" "$etc" "$state"; do
+    for one in /etc/systemd/system/defib-agent.service /etc/init.d/defib-agent "$home/linux-agent.sh" "$etc" "$state" "$roots"; do
         remove "$one"
     done
     [ ! -d "$home" ] || [ -n "$dry" ] || rmdir "$home" 2>/dev/null || say "$home is kept: other files are in it"

@@ -85,7 +85,7 @@ async def test_install_upgrade_under_load_rollback_and_uninstall(
     tmp_path: Path,
     logged: Logged,
 ) -> None:
-    """A VM dies in the upgrade, another in the rollback: each is reset once, and nothing is lost."""
+    """A VM dies in the upgrade, another in the rollback: each is reset once; nothing is lost."""
     installation.put_secret(empty_database_url)
 
     installed, said = await to_thread(installation.helm_with_migrations, "install")

@@ -94,7 +94,7 @@ def _run_locked(connection: Connection) -> None:
 
 
 def _upgrade_patiently(connection: Connection) -> None:
-    """Run the missing revisions, each in a transaction: what is done stays done for the next try."""
+    """Run the missing revisions, each in a transaction: what is done stays for the next try."""
     config = _config()
     config.attributes["connection"] = connection
     connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))

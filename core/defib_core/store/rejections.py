@@ -29,7 +29,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """Whose a revoked or expired key was; of a shared key both `vmid` and `smbios_uuid` are None."""
+    """Whose a revoked or expired key was; of a shared key neither VMID nor UUID is known."""
 
     cluster_id: int
     vmid: int | None

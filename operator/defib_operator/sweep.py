@@ -28,7 +28,7 @@ from defib_core.domain.decide import (
 )
 from defib_core.domain.limits import Wanting, allot
 from defib_core.domain.observation import GuestFacts
-from defib_core.domain.reasons import HoldReason
+from defib_core.domain.reasons import HoldReason, known_hold
 from defib_core.domain.states import State
 from defib_core.store import brakes, intents, lease, sweep, unable
 from defib_core.store.clock import database_now
@@ -366,8 +366,13 @@ def _clock_restarts(one: Candidate, verdict: Verdict, finding: Finding | None) -
         return True
     if one.was_unable and isinstance(finding, GuestFacts) and can_report(finding):
         return not isinstance(verdict, Wait)
-    held = None if one.hold_reason is None else HoldReason(one.hold_reason)
-    return not one.hold_released and clock_restarts(held, verdict)
+    if one.hold_reason is None or one.hold_released:
+        return False
+    held = known_hold(one.hold_reason)
+    if held is None:
+        # Of a later version's word nobody knows here whether the guest could report under it.
+        return not isinstance(verdict, Wait)
+    return clock_restarts(held, verdict)
 
 
 def _decision(one: Candidate, scene: Scene, finding: Finding | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from defib_api.schemas.base import ApiModel, Moment
 from defib_api.schemas.probes import CheckStatus
-from defib_core.domain.reasons import HoldReason
+from defib_core.domain.reasons import HoldReason, known_hold
 from defib_core.store.overview import BrakeView, ConfigView, Overview
 
 
@@ -164,10 +164,11 @@ class System(ApiModel):
             operator=_operator(seen),
             clusters=_clusters(seen),
             holds=[
-                HoldCount(reason=HoldReason(one.reason), count=one.held, alerting=one.alerting)
+                HoldCount(reason=reason, count=one.held, alerting=one.alerting)
                 for one in seen.holds
+                if (reason := known_hold(one.reason)) is not None
             ],
-            brakes=[Brake.from_view(one) for one in seen.brakes],
+            brakes=[Brake.from_view(one) for one in seen.brakes if known_hold(one.reason)],
             global_stop=None
             if stop is None
             else Stop(

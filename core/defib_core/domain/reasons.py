@@ -65,6 +65,14 @@ class HoldReason(StrEnum):
     LOOKING = "Looking"
 
 
+def known_hold(word: str) -> HoldReason | None:
+    """Read a hold's reason; None for one that only a later version has, which was here before."""
+    try:
+        return HoldReason(word)
+    except ValueError:
+        return None
+
+
 class CancelReason(StrEnum):
     """Why an intent came to nothing without a POST, where no hold is the reason."""
 

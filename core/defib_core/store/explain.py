@@ -28,7 +28,7 @@ from defib_core.domain.observation import (
     Treatment,
 )
 from defib_core.domain.policy import Policy
-from defib_core.domain.reasons import HoldReason
+from defib_core.domain.reasons import HoldReason, known_hold
 from defib_core.domain.states import State
 from defib_core.store import controls, relays, sweep
 from defib_core.store.brakes import scopes_of
@@ -179,7 +179,8 @@ async def _brakes(
     for row in await connection.execute(BRAKES, {"since": now - cooldown}):
         scope = Scope(ScopeKind(row.kind), row.key)
         if scope in scopes and row.ended_at is None:
-            open_ones.append(row)
+            if known_hold(row.reason) is not None:
+                open_ones.append(row)
         elif scope in scopes:
             cooling[one.config_id, scope] = row.ended_at + cooldown
     order = list(HoldReason)
@@ -294,7 +295,8 @@ def _not_managed(one: Row[Any], policy: Policy) -> str | None:
 def _hold(one: Row[Any]) -> OpenHold | None:
     if one.hold_reason is None or one.hold_released is not None:
         return None
-    return OpenHold(HoldReason(one.hold_reason), one.hold_message, one.hold_since)
+    reason = known_hold(one.hold_reason)
+    return None if reason is None else OpenHold(reason, one.hold_message, one.hold_since)
 
 
 async def _under_way(connection: AsyncConnection, vm_id: int) -> str | None:

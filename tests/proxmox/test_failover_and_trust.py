@@ -1,6 +1,7 @@
 """Several endpoints, verified TLS, proxies, and whatever else may sit at an endpoint's address."""
 
 import asyncio
+import gzip
 import ssl
 import subprocess
 import sys
@@ -369,6 +370,24 @@ async def test_a_page_in_place_of_an_answer_is_garbage_naming_the_place(
         with pytest.raises(ProxmoxGarbage, match="text/html") as raised:
             await client.inventory()
     assert url in str(raised.value)
+
+
+async def test_an_answer_without_end_fills_no_memory(
+    simulator: RunningSimulator, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also packed: a few kilobytes may unpack to gigabytes."""
+    monkeypatch.setattr("defib_operator.proxmox.proxmoxer_wire.MOST_BYTES", 1_000_000)
+    packed = gzip.compress(b'{"data": "' + b" " * 50_000_000 + b'"}')
+
+    def answer(_: web.Request) -> web.Response:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        return web.Response(body=packed, headers=headers)
+
+    async with web_server(authority, answer) as url, simulator.client(endpoints=(url,)) as client:
+        with pytest.raises(ProxmoxGarbage, match="answered more than 1000000 bytes"):
+            await client.inventory()
+        outcome = await client.post_power("pve1", 100, PowerStep.RESET)
+    assert isinstance(outcome, OutcomeUnknown), "it may have been carried out"
 
 
 async def test_a_connection_that_was_closed_meanwhile_costs_no_read(

@@ -47,6 +47,10 @@ PLACES = 4
 """POSTs at a time."""
 SENDERS = 16 * PLACES
 """Threads for them: one that was given up runs on for a while, and must take nobody's."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of one answer, unpacked; ten thousand guests are a tenth of it. Whoever writes a ProxmoxCluster
+names who answers, and must not be able to fill the operator's memory."""
+PART_BYTES = 64 * 1024
 
 
 class _Channel:
@@ -87,6 +91,7 @@ class _Channel:
 
     def _remember(self, response: Response, **_: object) -> Response:
         self._last = response
+        _read_bounded(response)
         return response
 
     def _ask(
@@ -231,6 +236,21 @@ class ProxmoxerWire:
             channel.close()
             with self._lock:
                 self._open.discard(channel)
+
+
+def _read_bounded(response: Response) -> None:
+    """Read an answer in parts, and no more of it than it may have; raises WireGarbage."""
+    parts: list[bytes] = []
+    size = 0
+    for part in response.iter_content(PART_BYTES):
+        size += len(part)
+        if size > MOST_BYTES:
+            response.close()
+            raise WireGarbage(
+                f"{_place(response)} answered more than {MOST_BYTES} bytes; Proxmox's API does not"
+            )
+        parts.append(part)
+    response._content = b"".join(parts)  # noqa: SLF001 - where requests itself keeps what it read
 
 
 def _refusal(error: ResourceException, response: Response | None) -> WireError:

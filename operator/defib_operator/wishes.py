@@ -103,7 +103,9 @@ def moment_in(text: str) -> datetime | None:
 
 
 def _reason(annotations: Annotations, name: str) -> str:
-    return annotations.get(name, "").strip()[:REASON_MAX] or NO_REASON
+    """Read it as one printable line, as the API has people write it."""
+    said = "".join(one if one.isprintable() else " " for one in annotations.get(name, ""))
+    return " ".join(said.split())[:REASON_MAX] or NO_REASON
 
 
 def _key(asked: str) -> str:

@@ -20,7 +20,7 @@ from defib_api.ingest.counts import Counts
 from defib_api.ingest.flood import Flood
 from defib_api.ingest.freshness import Freshness
 from defib_api.ingest.prover import Prover
-from defib_api.ingest.registered import Registered
+from defib_api.ingest.registered import Registered, SlowWay
 from defib_api.ingest.rejections import Rejections
 from defib_api.ingest.relays import Relays
 from defib_api.ingest.writer import Writer
@@ -40,6 +40,7 @@ from defib_core.store.tokens import BoundTokens, KnownToken
 POOL_SIZE = 10
 READ_SECONDS = 15.0
 DRAIN_SECONDS = 10.0
+ENROL_AT_ONCE, ENROL_WAITING = 4, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Services:
     measured: Measured
     sign_in: SignIn
     tls: Tls | None
+    enrolling: SlowWay
+    """Few at a time: whoever shows made-up tokens must not take the reads' connections."""
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -137,6 +140,7 @@ def make_services(settings: ApiSettings, tls: Tls | None = None) -> Services:
         measured=measured,
         sign_in=SignIn.of(settings),
         tls=tls,
+        enrolling=SlowWay(ENROL_AT_ONCE, ENROL_WAITING),
     )
 
 

@@ -103,9 +103,7 @@ class Gathering:
         reports = [report for one in taken for report in one.reports]
         payload = kept.keep(reports, kept.now())
         try:
-            await asyncio.to_thread(
-                self._spool.add, payload, len(reports), proven=taken[0].proven
-            )
+            await asyncio.to_thread(self._spool.add, payload, len(reports), proven=taken[0].proven)
         except NoRoom:
             for one in taken:
                 _settle(one, TooMuch())

@@ -2,8 +2,8 @@
 
 A file is a batch; its name says its turn, how many reports it holds, and whether they came under
 keys that are proven. What is over the bound goes from the oldest end, and is counted, across
-restarts too; what is not proven has a share of its own, and pushes nothing out. Only one process may
-use a folder.
+restarts too; what is not proven has a share of its own, and pushes nothing out. Only one process
+may use a folder.
 """
 
 import fcntl

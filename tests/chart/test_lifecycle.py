@@ -102,9 +102,7 @@ async def test_install_upgrade_under_load_rollback_and_uninstall(
         kube_api(control_plane.kubeconfig, installation.namespace) as kube,
     ):
         nobody = Agents(empty_database_url, installation.namespace, proxmox, engine)
-        world = World(
-            kube, control_plane.kubeconfig, empty_database_url, proxmox, nobody, logged
-        )
+        world = World(kube, control_plane.kubeconfig, empty_database_url, proxmox, nobody, logged)
         for vmid in VMS:
             proxmox.guest(vmid, f"web-{vmid}", bootSeconds=1)
         await world.furnish(staleTimeoutMs=6000, bootGraceSeconds=30)

@@ -155,6 +155,18 @@ async def test_who_guesses_is_slowed_down(site: Site) -> None:
     assert 0 < int(slowed.headers["retry-after"]) <= 61
 
 
+async def test_a_crowd_that_enrols_is_told_to_come_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take few connections, and the line before those is bounded."""
+    made = await site.enrolment()
+    monkeypatch.setattr(site.api.services.enrolling, "_most", 0)
+    later = await site.try_to_enrol(made["token"], vmid=100)
+    assert (later.status_code, later.headers["retry-after"]) == (503, "5")
+    monkeypatch.undo()
+    assert (await site.try_to_enrol(made["token"], vmid=100)).status_code == 200
+
+
 def test_failures_are_forgotten_after_a_minute_and_bounded() -> None:
     now = 0.0
     attempts = FailedAttempts(monotonic=lambda: now)

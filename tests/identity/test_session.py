@@ -1,5 +1,8 @@
 """A browser's session: out of scripts' reach, no use to other sites, ended for good."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import httpx
 
 from identity.machines import Site
@@ -109,17 +112,17 @@ async def test_who_guesses_is_slowed_down_and_a_right_token_is_not(site: Site) -
     assert (await site.api.get("/api/me")).status_code == 200
 
 
-async def other_browser(site: Site, headers: dict[str, str]) -> httpx.AsyncClient:
+@asynccontextmanager
+async def other_browser(site: Site, headers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that somebody else has signed in with."""
-    browser = httpx.AsyncClient(base_url=site.api.http.base_url, timeout=30)
-    assert (await browser.post("/api/session", headers=headers)).status_code == 200
-    return browser
+    async with httpx.AsyncClient(base_url=site.api.http.base_url, timeout=30) as browser:
+        assert (await browser.post("/api/session", headers=headers)).status_code == 200
+        yield browser
 
 
 async def test_an_administrator_sees_who_is_signed_in_and_signs_him_out(site: Site) -> None:
     made = (await site.change("POST", "/api/tokens", {"name": "bob", "role": "viewer"})).json()
-    bobs = await other_browser(site, {"Authorization": f"Bearer {made['token']}"})
-    async with bobs:
+    async with other_browser(site, {"Authorization": f"Bearer {made['token']}"}) as bobs:
         await sign_in(site)
         listed = (await site.api.http.get("/api/sessions")).json()
         assert [(one["name"], one["via"], one["current"]) for one in listed] == [
@@ -143,7 +146,7 @@ async def test_an_administrator_sees_who_is_signed_in_and_signs_him_out(site: Si
 async def test_whoever_leaves_is_signed_out_everywhere(site: Site) -> None:
     made = (await site.change("POST", "/api/tokens", {"name": "bob", "role": "viewer"})).json()
     headers = {"Authorization": f"Bearer {made['token']}"}
-    async with await other_browser(site, headers) as one, await other_browser(site, headers) as two:
+    async with other_browser(site, headers) as one, other_browser(site, headers) as two:
         ended = await site.change("DELETE", "/api/sessions?name=bob")
         assert ended.json()["message"] == "2 sessions of bob are ended"
         assert [(await browser.get("/api/me")).status_code for browser in (one, two)] == [401, 401]

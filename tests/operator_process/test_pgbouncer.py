@@ -53,11 +53,14 @@ def shared_url(database_url: str) -> Iterator[str]:
         yield url
 
 
-async def test_transaction_mode_is_refused_in_one_line(shared_url: str) -> None:
+async def test_transaction_mode_is_refused(shared_url: str) -> None:
     with pytest.raises(UnfitDatabase, match="pool_mode=session"):
         await fitness.check(shared_url, application="tests")
     with pytest.raises(UnfitDatabase, match="pool_mode=session"):
         fitness.check_own(shared_url)
+
+
+def test_an_upgrade_in_transaction_mode_is_refused_in_one_line(shared_url: str) -> None:
     upgraded = subprocess.run(
         [sys.executable, "-m", "defib_cli.main", "db", "upgrade"],
         check=False,

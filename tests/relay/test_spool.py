@@ -121,7 +121,8 @@ def test_keys_that_were_taken_are_remembered_until_they_are_refused(tmp_path: Pa
     proven.open()
     proven.learn({one}, ())
     proven.learn({one, two}, {three})
-    (tmp_path / "keys").open("a").write("half a li")
+    with (tmp_path / "keys").open("a") as file:
+        file.write("half a li")
     again = Proven(tmp_path)
     again.open()
     assert [again.knows(key) for key in (one, two, three)] == [True, True, False]

@@ -6,7 +6,6 @@ Replicas work on while they run. Judged from what each revision does to tables t
 import re
 import threading
 import time
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -31,7 +30,7 @@ SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND rel
 WORDS = r"""ALTER\s+TABLE\s+(?:ONLY\s+)?(?P<altered>\w+)
     |CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?P<slowly>(?!CONCURRENTLY)\w+)\s+ON\s+(?P<indexed>\w+)
     |(?:^|;)\s*(?:UPDATE|DELETE\s+FROM)\s+(?P<filled>\w+)
-    |(?P<stops>TRUNCATE|CLUSTER|VACUUM|REINDEX|LOCK\s+TABLE|DROP\s+\w+)"""
+    |\A\s*(?P<stops>TRUNCATE|CLUSTER|VACUUM|REINDEX|LOCK\s+TABLE|DROP\s+\w+)"""
 FOUND = re.compile(WORDS, re.IGNORECASE | re.VERBOSE | re.MULTILINE)
 SCANS = re.compile(
     r"SET\s+NOT\s+NULL|ADD\s+(?:CONSTRAINT|CHECK|FOREIGN)(?!.*NOT\s+VALID)|REFERENCES"
@@ -94,9 +93,7 @@ def test_no_migration_hinders_the_version_before(empty_database_url: str) -> Non
         said, before, after = run_to(empty_database_url, revision)
         found = hindrances(";".join(said), tables)
         found += [
-            f"{table} is written anew"
-            for table, file in before.items()
-            if after.get(table) != file
+            f"{table} is written anew" for table, file in before.items() if after.get(table) != file
         ]
         if found:
             told[revision] = found
@@ -138,10 +135,10 @@ def test_what_hinders_nobody_is_let_pass(sql: str) -> None:
 
 
 @pytest.fixture
-def at_the_revision_before(empty_database_url: str) -> Iterator[str]:
+def at_the_revision_before(empty_database_url: str) -> str:
     """A database that lacks the newest revisions, among them one that changes vm_state."""
     run_to(empty_database_url, "0007")
-    yield empty_database_url
+    return empty_database_url
 
 
 def test_who_holds_a_table_is_not_waited_for_at_everybodys_cost(

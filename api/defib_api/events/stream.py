@@ -1,6 +1,4 @@
-"""The answer of /api/events: goes on until the reader leaves, is slow or may no longer, or the
-server stops.
-"""
+"""The answer of /api/events: until its reader leaves, is slow or may no longer, or we stop."""
 
 import asyncio
 import random

@@ -10,6 +10,7 @@ from defib_api import enrolment_examples as examples
 from defib_api.auth import address_of
 from defib_api.documented import Responses, documented
 from defib_api.errors import ApiError
+from defib_api.ingest.registered import RegistrationsFull
 from defib_api.routes.found import ServicesOf
 from defib_api.schemas.enrolment import EnrolAnswer, EnrolRequest
 from defib_api.schemas.failures import Failure
@@ -21,7 +22,8 @@ from defib_core.store.registry import NotRegistrable
 
 log = structlog.get_logger(__name__)
 
-FIND_SECONDS = "15"
+FIND_SECONDS, CROWD_SECONDS = "15", "5"
+CROWD = "more machines enrol than are taken at once; try again"
 STATUS = {
     Refusal.UNKNOWN: 401,
     Refusal.OUTSIDE: 403,
@@ -71,7 +73,11 @@ async def enroll(
     """
     if not token:
         raise ApiError(401, MISSING, headers=CHALLENGE)
-    outcome = await _enrol(services, token, wanted)
+    try:
+        async with services.enrolling:
+            outcome = await _enrol(services, token, wanted)
+    except RegistrationsFull as error:
+        raise ApiError(503, CROWD, headers={"Retry-After": CROWD_SECONDS}) from error
     if isinstance(outcome, NotEnrolled):
         raise _refused(services, outcome, address_of(request))
     log.info("machine.enrolled", vmid=outcome.vmid, token=outcome.token_id, host=wanted.hostname)

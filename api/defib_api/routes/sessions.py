@@ -67,9 +67,7 @@ async def end_session_of(services: ServicesOf, who: AskedBy, session_id: Session
     summary="Sign a person out everywhere",
     responses=documented(examples.SESSIONS_ENDED, 400, 401, 403, 503),
 )
-async def end_sessions_of(
-    services: ServicesOf, who: AskedBy, name: Annotated[str, Whose]
-) -> Done:
+async def end_sessions_of(services: ServicesOf, who: AskedBy, name: Annotated[str, Whose]) -> Done:
     """End all sessions of a person, as when he leaves. His tokens are ended at /api/tokens."""
     async with services.engine.begin() as connection:
         now = await database_now(connection)

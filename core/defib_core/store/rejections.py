@@ -92,6 +92,4 @@ async def record_rejections(
 async def retired_agent_keys(connection: AsyncConnection) -> Mapping[bytes, Retired]:
     """Read the digests of agents' keys that were revoked or have expired, and whose they were."""
     rows = await connection.execute(RETIRED)
-    return {
-        bytes(row.sha256): Retired(row.cluster_id, row.vmid, row.smbios_uuid) for row in rows
-    }
+    return {bytes(row.sha256): Retired(row.cluster_id, row.vmid, row.smbios_uuid) for row in rows}

@@ -219,12 +219,13 @@ async def test_mail_arrives_by_apprise(mailbox: tuple[Mailbox, int]) -> None:
 
 
 async def test_other_peoples_words_are_no_markup_in_a_mail(mailbox: tuple[Mailbox, int]) -> None:
-    """Mail of Apprise is HTML; a reason holds what Proxmox or a person said."""
+    """Mail may be HTML, as chats are; a reason holds what Proxmox or a person said."""
     kept, port = mailbox
     (one, *_) = a_delivery().notices
     detail = "lock: <img src=https://evil.example.com/x onerror=alert(1)> <b>*_`&"
     delivery = replace(a_delivery(), notices=[{**one, "detail": detail}])
-    await by_apprise.send(mail_url(port), delivery, ALLOWED)
+    url = SecretStr(mail_url(port).get_secret_value() + "&format=html")
+    await by_apprise.send(url, delivery, ALLOWED)
     parts = email.message_from_string(kept.mails[0]).walk()
     html = [
         one.get_payload(decode=True).decode()  # type: ignore[union-attr]  # a part that is text

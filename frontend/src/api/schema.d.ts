@@ -239,8 +239,8 @@ export interface paths {
          *     First `snapshot` with the number to begin from, or after `Last-Event-ID` a `change` with what
          *     was missed. Then `change`: VMs as they are now, the same one again where it changed again.
          *     `resync`: too much changed to be told; load `/api/fleet` anew. The numbers are the database's,
-         *     so any replica goes on where another ended. The stream ends after some 15 minutes, and when the
-         *     server stops: connect again.
+         *     so any replica goes on where another ended. The stream ends after some 15 minutes, when the
+         *     server stops: connect again; and when the session or token ends.
          */
         get: operations["getEvents"];
         put?: never;
@@ -808,6 +808,50 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who is signed in
+         * @description Browsers that are signed in, the newest first; 500 at most. Never their secrets.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        /**
+         * Sign a person out everywhere
+         * @description End all sessions of a person, as when he leaves. His tokens are ended at /api/tokens.
+         */
+        delete: operations["endSessionsOf"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Sign a browser out
+         * @description End one session now: here at once, at every replica within seconds.
+         */
+        delete: operations["endSessionOf"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2641,6 +2685,39 @@ export interface components {
              * @default 3600
              */
             graceSeconds: number;
+        };
+        /**
+         * Session
+         * @description A browser that is signed in.
+         */
+        Session: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            role: components["schemas"]["Role"];
+            /** @description How the person signed in: session means with a token. */
+            via: components["schemas"]["Via"];
+            /**
+             * Token
+             * @description The token it was begun with, and ends with.
+             */
+            token: string | null;
+            /**
+             * Current
+             * @description It is the session of whoever asks.
+             */
+            current: boolean;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Expiresat
+             * Format: date-time
+             */
+            expiresAt: string;
         };
         /**
          * Severity
@@ -8056,6 +8133,347 @@ export interface operations {
                      * @example {
                      *       "success": false,
                      *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /** @description Whose. */
+                name?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "session_9",
+                     *         "name": "kim",
+                     *         "role": "operator",
+                     *         "via": "oidc",
+                     *         "current": false,
+                     *         "createdAt": "2024-01-01T12:00:00Z",
+                     *         "expiresAt": "2024-01-02T00:00:00Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Session"][];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The role does not reach. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "kim is viewer here, and this needs operator"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    endSessionsOf: {
+        parameters: {
+            query: {
+                /** @description Whose. */
+                name: string;
+            };
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "changed": true,
+                     *       "message": "2 sessions of kim are ended"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description A field is wrong; each one is listed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the request was refused: cpuUsage must be a number from 0 to 100 (percent)",
+                     *       "errors": [
+                     *         {
+                     *           "field": "cpuUsage",
+                     *           "message": "must be a number from 0 to 100 (percent); got 900"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Invalid"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The role does not reach. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "kim is viewer here, and this needs operator"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description An error on our side; the log has it under `requestId`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "an error on our side; request 3f2a9c1b7d4e5f60 in the API's log says more",
+                     *       "requestId": "3f2a9c1b7d4e5f60"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Broken"];
+                };
+            };
+            /** @description Not now: the database is away; see Retry-After. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the database cannot be reached now; try again"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    endSessionOf: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description "dashboard" or "cli" marks the request as theirs in the histories. */
+                "X-Defib-Client"?: string | null;
+            };
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "changed": true,
+                     *       "message": "the session of kim is ended"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description No valid key or token. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "the token is unknown, expired or revoked"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The role does not reach. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "kim is viewer here, and this needs operator"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": false,
+                     *       "message": "there is no VM 'vm_9'; ids look like vm_123, see /api/vms"
                      *     }
                      */
                     "application/json": components["schemas"]["Failure"];

@@ -3,6 +3,7 @@ import { render, screen } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { afterEach, expect, test, vi } from 'vitest';
 import type { Me } from '@/api/types';
+import { App } from '@/app/app';
 import { RoleButton } from '@/features/auth/role_button';
 import { session } from '@/features/auth/session';
 import { SignIn, SignInAgain } from '@/features/auth/sign_in';
@@ -110,4 +111,16 @@ test('what one may not do is shown with the role that it needs', () => {
   show(<RoleButton needs="operator">Reset …</RoleButton>);
   const button = screen.getByRole<HTMLButtonElement>('button', { name: /needs operator/ });
   expect(button.disabled).toBe(true);
+});
+
+test('who else vouches for people is asked by the whole page too, which forgets all else', async () => {
+  const oidc = { label: 'Sign in with Example', url: '/api/oidc/login' };
+  answering({
+    'GET /api/me': { status: 401, body: { success: false, message: 'sign in first' } },
+    'GET /api/sign-in': { body: { token: true, oidc, proxy: false } },
+  });
+  render(<App />);
+  const button = await screen.findByRole('link', { name: 'Sign in with Example' });
+  expect(button.getAttribute('href')).toContain('/api/oidc/login?next=%2F');
+  expect(button.getAttribute('target')).toBeNull();
 });

@@ -16,6 +16,8 @@ from support.postgres import TestPostgres
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
+THE_STACKS = "the administrator's token of the stack"
+
 Opened = Callable[..., Page]
 """Opens an address of the page in a new browser profile.
 
@@ -57,21 +59,28 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(stack: LiveStack, browser: Browser) -> Iterator[Opened]:
-    """Open pages; whatever the browser complains of in them fails the test."""
+def opened(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Opened]:
+    """Open pages; whatever the browser complains of in them fails the test.
+
+    The stack is started for those only who ask for nothing else.
+    """
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
     def open_page(
         path: str = "/",
         *,
-        token: str | None = stack.status["admin_token"],
-        api: str = stack.status["api"],
+        token: str | None = THE_STACKS,
+        api: str | None = None,
         script: str | None = None,
         scheme: str = "dark",
         width: int = 1280,
         height: int = 800,
     ) -> Page:
+        if api is None or token == THE_STACKS:
+            status = request.getfixturevalue("stack").status
+            api = api or status["api"]
+            token = status["admin_token"] if token == THE_STACKS else token
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="light" if scheme == "light" else "dark",

@@ -12,7 +12,7 @@ import psycopg
 
 from defib_core.store.tokens import TokenKind
 from defib_dev.bench import fleet
-from defib_dev.components import dashboard, processes, readiness
+from defib_dev.components import dashboard, node, processes, readiness
 from defib_dev.components.ports import LOOPBACK, free_port
 from defib_dev.components.processes import ProcessSpec
 from defib_dev.stack.programs import answer_missing
@@ -59,6 +59,7 @@ def side_api(
     """Serve a fleet of this size; `settings` are more variables of the API's."""
     page = dashboard.of_checkout()
     assert page is not None
+    page.build(node.find(), print)
     # Playwright keeps a loop running in this thread.
     with ThreadPoolExecutor(1) as aside:
         database_url, token = aside.submit(_filled, postgres, vms).result()

@@ -2,6 +2,7 @@
 import { type QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Route, Switch } from 'wouter';
+import { keys } from '@/api/keys';
 import { type SessionState, session } from '@/features/auth/session';
 import { SignIn, SignInAgain, Unreachable } from '@/features/auth/sign_in';
 import { useSession } from '@/features/auth/who';
@@ -57,7 +58,7 @@ function useFreshFor(state: SessionState, cache: QueryClient): void {
   const before = useRef<string | null>(null);
   useEffect(() => {
     if (state === 'signedOut') {
-      cache.clear();
+      forgetAll(cache);
       before.current = null;
     }
     if (state !== 'signedIn') return;
@@ -66,6 +67,12 @@ function useFreshFor(state: SessionState, cache: QueryClient): void {
       void (before.current === name ? cache.invalidateQueries() : cache.resetQueries());
     before.current = name;
   }, [cache, state]);
+}
+
+/** All but the ways to sign in, which the form is asking for in this very moment. */
+function forgetAll(cache: QueryClient): void {
+  cache.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== keys.ways[0] });
+  cache.getMutationCache().clear();
 }
 
 function Views() {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Defib's agent for Linux: reports this VM's figures to the Defib API, every 30 seconds.
 #
-# POSIX sh with curl (or GNU wget) and cat date df ls rm sleep tr; a report takes four or five of them.
+# POSIX sh with curl (or GNU wget) and cat date df ls rm sleep tr uname; a report takes four or five.
 # It reads, sends and waits; it writes its process id where it may, and never shows its key.
 # What it sends, and what it does on each answer, is written down in PROTOCOL.md.
 # Sourced with DEFIB_AGENT_SOURCED=1 it only defines its functions, so that tests can call them.

@@ -19,7 +19,7 @@ import pytest
 AGENT = Path(__file__).parents[2] / "agents" / "linux" / "linux-agent.sh"
 KEY = "k3y-that.must_not~show=/+"
 SHELLS = ("dash", "bash", "busybox")
-TOOLS = ("cat", "date", "df", "ls", "rm", "sleep", "timeout", "tr")
+TOOLS = ("cat", "date", "df", "ls", "rm", "sleep", "timeout", "tr", "uname")
 """All that the agent may find on its PATH, beside curl, or wget and mktemp."""
 
 

@@ -1,4 +1,4 @@
-"""Disks that are really full, and really read-only: the agent reports all the same.
+"""Disks that are really full or read-only, and a `/proc` that hides most: the agent goes on.
 
 Each runs in a mount namespace of its own, so that nothing of this machine is touched, and all of it
 is gone with the process.
@@ -6,6 +6,7 @@ is gone with the process.
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,3 +131,18 @@ async def test_the_key_file_may_be_on_a_disk_that_is_read_only(
     done = await asyncio.to_thread(with_read_only_root(agent, server).sourced, TWICE)
     assert done.code == 0, done.err
     assert len(told(done.err)) == 2
+
+
+async def test_a_proc_with_nothing_but_processes_costs_the_figures_and_not_the_agent(
+    agent: Agent, server: ReportServer
+) -> None:
+    """As under systemd's ProcSubset=pid."""
+    limited = apart(agent, "$mount -t proc -o subset=pid proc /proc", DEFIB_URL=server.url)
+    done = await asyncio.to_thread(limited.sourced, TWICE)
+    assert done.code == 0, done.err
+    for received in server.reports:
+        assert received.report["hostname"] == socket.gethostname()
+        assert not {"cpuUsage", "ramUsage", "uptime", "bootId"} & received.report.keys()
+    said = [line.split(":")[1].split()[0] for line in done.err.splitlines()]
+    # Each once; busybox's df finds no disk without the list of mounts.
+    assert said in (["cpuUsage", "ramUsage"], ["cpuUsage", "ramUsage", "diskUsage"])

@@ -18,6 +18,8 @@ from support.running_api import RunningApi, running_api
 from support.waiting import eventually_async
 
 HOST = "guest-in-a-chroot"
+# The first test waits for a Debian to be fetched and unpacked.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

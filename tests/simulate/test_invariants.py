@@ -69,6 +69,18 @@ ONE_AN_HOUR = BARE.replace("safety: {", "safety: {maxResetsPerHour: 1, ") + (
 ONE_ON_A_NODE = BARE.replace("safety: {", "safety: {maxConcurrentPerNode: 1, ") + (
     "events: [{at: 2m, silence: [web-1, web-3]}]\nuntil: 7m\n"
 )
+WINDOW_ENDS_LATE = (
+    MAINTAINED.replace("00:20:00", "00:03:45")
+    .replace("at: 2m", "at: 1m35s")
+    .replace("until: 5m", "until: 4m40s")
+)
+HAS_JUST_BEEN_RESET = NEVER_BOOTS.replace("bootGraceSeconds: 60", "bootGraceSeconds: 120").replace(
+    "until: 5m", "until: 4m55s"
+)
+NOBODY_WATCHES = BARE + (
+    "events: [{at: 1m, operator: kill, killAt: intent}, {at: 2m, silence: [web-1]},"
+    " {at: 2m40s, silence: [web-3]}]\nuntil: 7m\n"
+)
 STORIES = (
     NEVER_BOOTS,
     UNDER_STOP,
@@ -86,6 +98,9 @@ STORIES = (
     ANSWER_LOST,
     ONE_AN_HOUR,
     ONE_ON_A_NODE,
+    WINDOW_ENDS_LATE,
+    HAS_JUST_BEEN_RESET,
+    NOBODY_WATCHES,
 )
 ONE_UNFINISHED = """CREATE UNIQUE INDEX reset_history_one_unfinished_per_vm ON reset_history (vm_id)
                     WHERE phase IN ('requested', 'sending', 'sent')"""

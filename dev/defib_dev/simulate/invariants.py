@@ -12,8 +12,9 @@ from defib_dev.simulate.expectations import Failure, Judged
 from defib_dev.simulate.floors import NOTICED_JUMP, blind_since, floors
 from defib_dev.simulate.moments import format_moment
 from defib_dev.simulate.record import Reset
-from defib_dev.simulate.scenario import ClockJump
+from defib_dev.simulate.scenario import ClockJump, Pause
 from defib_dev.simulate.story import Ended, Story
+from defib_dev.simulate.virtual_time import START
 
 LEAST_IN_FLIGHT = 2
 SETTLED = 120.0
@@ -219,13 +220,37 @@ def _everybody_is_accounted_for(story: Story) -> Iterator[Failure]:
     for one in story.ends:
         heard = story.record.heard.get(one.vm, ())
         silent_for = until - (heard[-1] if heard else 0.0)
-        if one.is_off_by_us and not one.is_explained:
+        is_explained = one.is_explained or not story.is_watched
+        if one.is_off_by_us and not is_explained:
             yield _failure(until, f"{one.vm} on again, or held", "it is off, by us")
         if _is_heard(one) and silent_for < REPORTS_WITHIN and one.state == DOWN:
             yield _failure(until, f"{one.vm} healthy, as it reports", one.state)
-        if silent_for > timeout + SETTLED and heard and not one.is_explained:
+        waited = min(silent_for, until - max(_late_floors(story, one.vm), default=0.0))
+        is_explained |= _is_just_reset(story, one.vm)
+        if waited > timeout + SETTLED and heard and not is_explained:
             wanted = f"{one.vm} reset, held, or given up"
             yield _failure(until, wanted, f"{one.state}, nothing said")
+
+
+def _late_floors(story: Story, vm: str) -> Iterator[float]:
+    """Give every moment from which its clock may have started again: rather too many."""
+    scenario, until = story.scenario, story.scenario.until
+    yield from _floors(story, vm, until)
+    windows = [one for _, config in story.configs for one in config.maintenance or ()]
+    pauses = [
+        event.at + (event.happening.lasts or 0.0)
+        for event in scenario.events
+        if isinstance(event.happening, Pause) and event.happening.vm == vm
+    ]
+    ends = [*pauses, *((one.ends_at - START).total_seconds() for one in windows)]
+    if ends and any(isinstance(event.happening, ClockJump) for event in scenario.events):
+        yield until  # when they ended, by the scenario's clock, is not worth telling
+    yield from (min(end, until) for end in ends)
+
+
+def _is_just_reset(story: Story, vm: str) -> bool:
+    until = story.scenario.until
+    return any(one.vm == vm and until - one.at < SETTLED for one in story.record.resets)
 
 
 def _is_heard(one: Ended) -> bool:

@@ -54,6 +54,8 @@ class Story:
     """Each SystemConfig that was in force, and from when on."""
     refused: Mapping[str, Sequence[float]]
     """When reports of each VM were refused."""
+    is_watched: bool = True
+    """An operator runs at the end."""
 
     def config_at(self, moment: float) -> SystemConfigSpec:
         """The SystemConfig in force at a moment."""
@@ -90,6 +92,7 @@ def read_story(world: World) -> Story:
         ends=ends,
         configs=world.configs,
         refused=world.ingest.refused,
+        is_watched=world.is_watched,
     )
 
 

@@ -85,6 +85,8 @@ class World:
     """A global stop is in force."""
     asked: list[Asked] = field(default_factory=list)
     spares: bool = True
+    is_watched: bool = True
+    """An operator ran at the end."""
     _stillness: Stillness | None = None
     _ingest: Ingest | None = None
     _engine: AsyncEngine | None = None
@@ -248,6 +250,7 @@ class World:
 
     async def close(self) -> None:
         """End everything."""
+        self.is_watched = bool(self.living())
         for task in self._tasks:
             task.cancel()
         for replica in self.replicas:

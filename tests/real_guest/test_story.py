@@ -22,6 +22,8 @@ from support.waiting import eventually
 AGENT = Path(__file__).parents[2] / "agents" / "linux" / "linux-agent.sh"
 NAME, VMID, UUID = "real-guest", 150, "5b0c1a58-0000-4000-8000-0000000000aa"
 DEADLINE = 240
+# Longer than both waits and the start of everything, so that a wait says what was missing.
+pytestmark = pytest.mark.timeout(900)
 RESOURCES = f"""
 apiVersion: defib.dev/v1alpha1
 kind: SystemConfig

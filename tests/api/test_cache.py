@@ -9,6 +9,7 @@ import redis as sync_redis
 
 from defib_api import cache as cache_module
 from defib_api.cache import ReadCache
+from defib_api.redis_client import RedisClient
 from support.logged import Logged
 from support.running_api import RunningApi, running_api
 from support.tcp_proxy import TcpProxy, proxy_to
@@ -29,6 +30,11 @@ async def cut(
     """An API that reaches Redis through the proxy."""
     async with running_api(database_url, redis_proxy.in_front_of(redis_url)) as api:
         await api.report()
+
+        async def is_ok() -> bool:
+            return (await redis_check(api))["status"] == "ok"
+
+        await eventually_async(is_ok, what="redis is ok", deadline_seconds=60)
         yield api
 
 
@@ -57,7 +63,6 @@ async def test_a_second_read_comes_from_the_cache(api: RunningApi, redis_url: st
 async def test_all_reads_are_answered_when_redis_goes_away_midway(
     cut: RunningApi, redis_proxy: TcpProxy, logged: Logged
 ) -> None:
-    assert (await redis_check(cut))["status"] == "ok"
     await redis_proxy.close()
     for path in ("/api/vms", "/api/status", "/api/vms"):
         answer = await cut.get(path)
@@ -83,7 +88,7 @@ async def test_the_cache_is_used_again_once_redis_is_back(
     async def is_back() -> bool:
         return (await redis_check(cut))["status"] == "ok"
 
-    await eventually_async(is_back, what="redis is ok again")
+    await eventually_async(is_back, what="redis is ok again", deadline_seconds=60)
 
 
 async def test_a_redis_that_falls_silent_costs_half_a_second_once(
@@ -144,6 +149,17 @@ async def test_two_installations_on_one_redis_do_not_see_each_other(
     assert len((await api.get("/api/vms")).json()) == 1
     async with running_api(module_database_url, redis_url) as other:
         assert (await other.get("/api/vms")).json() == []
+
+
+async def test_a_mistake_of_the_client_itself_costs_no_read() -> None:
+    async def build() -> bytes:
+        return b"built"
+
+    cache = ReadCache("redis://127.0.0.1:1", scope="test")
+    cache._client = RedisClient(object())  # type: ignore[arg-type]  # it knows no command
+    assert await cache.get_or_build("x", build) == b"built"
+    assert cache.broken is not None
+    assert "no attribute" in cache.broken.why
 
 
 async def test_many_readers_at_once_build_once() -> None:

@@ -360,6 +360,20 @@ def test_the_relay_has_one_owner_of_its_folder_and_keeps_it() -> None:
     assert not [name for _, name in kinds if "relay" in name]
 
 
+def test_whoever_may_reach_the_api_the_relay_and_helm_test_may_too() -> None:
+    (policy,) = [
+        one
+        for one in rendered(EVERYTHING)
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "guard-api"
+    ]
+    named, ours = policy["spec"]["ingress"][0]["from"]
+    assert named == {"ipBlock": {"cidr": "10.0.0.0/8"}}
+    pods = pod_templates(rendered(EVERYTHING))
+    for name in ("guard-relay", "guard-test"):
+        labels = pods[name]["metadata"]["labels"]
+        assert ours["podSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_egress_is_open_to_what_is_used_and_no_further() -> None:
     def ports(values: Mapping[str, Any], name: str) -> set[int]:
         (policy,) = [

@@ -51,10 +51,10 @@ the API would refuse it too, but only once its pods start. */}}
 {{- end }}
 {{- if $proxy.userHeader }}
 - name: DEFIB_PROXY_USER_HEADER
-  value: {{ $proxy.userHeader }}
+  value: {{ $proxy.userHeader | quote }}
 {{- with $proxy.groupsHeader }}
 - name: DEFIB_PROXY_GROUPS_HEADER
-  value: {{ . }}
+  value: {{ . | quote }}
 {{- end }}
 - name: DEFIB_PROXY_CIDRS
   value: {{ join "," $proxy.cidrs | quote }}

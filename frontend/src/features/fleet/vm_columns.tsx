@@ -20,7 +20,7 @@ type Lines = ReadonlyMap<string, Sparkline>;
 /** Widths and what a phone leaves out, by column. */
 export const LOOKS: Record<string, { sort?: SortField; className: string }> = {
   choose: { className: 'w-10 max-sm:hidden' },
-  state: { sort: 'health', className: 'w-36 max-sm:w-10' },
+  state: { sort: 'health', className: 'w-36 max-sm:w-12' },
   hostname: { sort: 'hostname', className: 'w-56 max-sm:w-auto' },
   why: { className: 'max-sm:hidden' },
   node: { sort: 'node', className: 'w-32 max-lg:hidden' },
@@ -28,7 +28,7 @@ export const LOOKS: Record<string, { sort?: SortField; className: string }> = {
   cpu: { sort: 'cpu', className: 'w-44 max-md:hidden' },
   ram: { sort: 'ram', className: 'w-44 max-md:hidden' },
   disk: { className: 'w-32 max-xl:hidden' },
-  heartbeat: { sort: 'lastHeartbeat', className: 'w-36 max-sm:w-32' },
+  heartbeat: { sort: 'lastHeartbeat', className: 'w-36' },
 };
 
 export const Choosing = createContext<Selection>({ has: () => false, toggle: () => undefined });

@@ -17,6 +17,7 @@ from defib_dev.simulate.parse import parse_scenario
 from defib_dev.simulate.reading import NotAScenario
 from defib_dev.simulate.run import simulate
 
+ENDS_WITHIN_SECONDS = 30.0
 LOOK_AFTER_SECONDS = 2.0
 """How often to see whether the processes that play are still there."""
 
@@ -118,6 +119,8 @@ def _play_beside(seeds: Sequence[int], jobs: int) -> Iterator[Played]:
     try:
         for _ in seeds:
             yield next_of(results, players)
+        for player in players:
+            player.join(ENDS_WITHIN_SECONDS)  # it takes its database away
     finally:
         for player in players:
             player.terminate()

@@ -433,7 +433,7 @@ UNIT
 first_report() {
     say "sending a first report"
     # Never as root into $state: it is the agent's, who could have put a link there to anywhere.
-    mkdir -p -m 0755 "$roots" "$state"
+    mkdir -p "$roots" "$state"
     chown "$user:" "$state"
     install -m 0400 -o "$user" /sys/class/dmi/id/product_uuid "$roots/smbios-uuid" 2>/dev/null || :
     su -s /bin/sh "$user" -c "DEFIB_SMBIOS_FILE=$roots/smbios-uuid TMPDIR=$state exec sh $home/linux-agent.sh --once"

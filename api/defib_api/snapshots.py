@@ -1,8 +1,10 @@
 """What the dashboard reads all the time, made before it asks: once a second, and for everybody.
 
-Kept in this process; the two answers of the contract also in Redis, for the other replicas.
+Kept in this process; the two answers of the contract also in Redis, for the other replicas. What
+takes long for a large fleet runs beside the loop, which takes in reports meanwhile.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as version_of
@@ -104,12 +106,12 @@ class Snapshots:
         return make
 
     async def _page(self, asked: PageWanted) -> Prepared:
-        found = page.cut(await self.view.now(), asked)
+        found = await asyncio.to_thread(page.cut, await self.view.now(), asked)
         async with self._reading() as connection:
             return Prepared(await page.written(connection, found))
 
     async def _fleet(self) -> Prepared:
-        return vector.prepare(await self.view.now())
+        return await asyncio.to_thread(vector.prepare, await self.view.now())
 
     async def _status(self, connection: AsyncConnection) -> bytes:
         now = await database_now(connection)

@@ -4,15 +4,18 @@ Rows are positions in the columns. Sorting builds on the order by name, which ch
 else is sorted from there, stably, so VMs that are equal are in the order of their names.
 """
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from math import isnan
 
+import msgspec
+
 from defib_api.fleet import cursor
 from defib_api.fleet.cursor import Key
 from defib_api.fleet.finding import UNHEALTHY_FIRST, LabelWanted, Ordering, Sort, Wanted
-from defib_core.store.fleet_columns import LETTERS, PAUSED, Figures, Names
+from defib_core.store.fleet_columns import LETTERS, PAUSED, Figures, Names, WrittenNames
 
 RANKS = {letter: UNHEALTHY_FIRST[state] for state, letter in LETTERS.items()}
 
@@ -20,8 +23,14 @@ RANKS = {letter: UNHEALTHY_FIRST[state] for state, letter in LETTERS.items()}
 class Known:
     """Who the VMs are, prepared for looking them up."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, written: WrittenNames) -> None:
         self.names = names
+        self.written = written
+
+    @classmethod
+    def read(cls, written: WrittenNames) -> "Known":
+        """Read who they are."""
+        return cls(written.read(), written)
 
     @cached_property
     def folded(self) -> Sequence[str]:
@@ -36,6 +45,26 @@ class Known:
             f"{host}\n{vmid}\n{(node or '').casefold()}"
             for host, vmid, node in zip(self.folded, names.vmids, names.nodes, strict=True)
         ]
+
+    @cached_property
+    def columns(self) -> bytes:
+        """Who they are, as the columns of a fleet's JSON: without its outer braces."""
+        names = self.names
+        places = list(zip(names.clusters, names.nodes, strict=True))
+        nodes = sorted(set(places), key=lambda place: (place[0], place[1] or ""))
+        positions = {place: position for position, place in enumerate(nodes)}
+        columns = {
+            "nodes": [{"cluster": cluster, "node": node} for cluster, node in nodes],
+            "ids": list(names.ids),
+            "hostnames": names.hostnames,
+            "node": [positions[place] for place in places],
+        }
+        return msgspec.json.encode(columns)[1:-1]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Stands for `columns`."""
+        return hashlib.blake2b(self.columns, digest_size=16).digest()
 
     @cached_property
     def by_name(self) -> Sequence[int]:

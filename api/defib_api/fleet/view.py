@@ -1,5 +1,6 @@
 """Keeps the fleet in this process about a second old, for whoever asks."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -44,8 +45,8 @@ class FleetView:
                 figures = await fleet_columns.figures(connection)
                 if figures.ids == known.names.ids:
                     return Fleet(known, figures, version)
-            names, figures = await fleet_columns.both(connection)
-        if known is None or known.names != names:
-            known = Known(names)
+            written, figures = await fleet_columns.both(connection)
+        if known is None or known.written != written:
+            known = await asyncio.to_thread(Known.read, written)
         self._known, self._names_at = known, time.monotonic()
         return Fleet(known, figures, version)

@@ -41,6 +41,29 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenNames:
+    """Who the VMs are, as PostgreSQL wrote it: to be held against another without reading it."""
+
+    ids: bytes
+    vmids: bytes
+    hostnames: str
+    nodes: str
+    clusters: str
+    labels: str
+
+    def read(self) -> Names:
+        """Read it. Of a hundred thousand VMs that takes a tenth of a second."""
+        return Names(
+            ids=_numbers("q", self.ids),
+            vmids=_numbers("i", self.vmids),
+            hostnames=msgspec.json.decode(self.hostnames),
+            nodes=msgspec.json.decode(self.nodes),
+            clusters=msgspec.json.decode(self.clusters),
+            labels=msgspec.json.decode(self.labels),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """How the VMs are, in the order of `ids`, ascending. NaN where nothing is known."""
 
@@ -57,6 +80,7 @@ class Figures:
     """Seconds since 1970."""
 
 
+NONE = "[]"
 SERIAL = text("SET LOCAL max_parallel_workers_per_gather = 0")
 LETTER_SQL = "CASE s.state {} END".format(
     " ".join(f"WHEN '{state}' THEN '{letter}'" for state, letter in LETTERS.items())
@@ -101,20 +125,19 @@ async def figures(connection: AsyncConnection) -> Figures:
     return _figures((await connection.execute(READ_FIGURES)).one())
 
 
-async def both(connection: AsyncConnection) -> tuple[Names, Figures]:
+async def both(connection: AsyncConnection) -> tuple[WrittenNames, Figures]:
     """Read who all VMs are, and how, at one moment."""
     await connection.execute(SERIAL)
     row = (await connection.execute(READ_BOTH)).one()
-    found = _figures(row)
-    names = Names(
-        ids=found.ids,
-        vmids=_numbers("i", row.vmids),
-        hostnames=_words(row.hostnames),
-        nodes=_words(row.nodes),
-        clusters=_words(row.clusters),
-        labels=_words(row.labels),
+    names = WrittenNames(
+        ids=bytes(row.ids or b""),
+        vmids=bytes(row.vmids or b""),
+        hostnames=row.hostnames or NONE,
+        nodes=row.nodes or NONE,
+        clusters=row.clusters or NONE,
+        labels=row.labels or NONE,
     )
-    return names, found
+    return names, _figures(row)
 
 
 def _figures(row: Row[Any]) -> Figures:
@@ -136,7 +159,3 @@ def _numbers(kind: str, packed: bytes | None) -> "array[Any]":
     if sys.byteorder == "little":
         found.byteswap()
     return found
-
-
-def _words(written: str | None) -> Any:  # noqa: ANN401 - as wide as JSON
-    return [] if written is None else msgspec.json.decode(written)

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -40,11 +42,18 @@ class Samples:
 
 
 def memory_of(pid: int) -> float:
-    """MiB that a process and its children have to themselves; shared memory is not in it."""
+    """MiB of memory that a process and its children hold beside what maps files or is shared.
+
+    Read from `smaps_rollup`. Pages of PostgreSQL's shared buffers must not be in it: as long as
+    only one of its processes has touched them they would count as its own.
+    """
     process, total = psutil.Process(pid), 0.0
     for one in (process, *process.children(recursive=True)):
-        try:
-            total += one.memory_full_info().uss / MIB
-        except psutil.NoSuchProcess:
-            continue  # it ended this moment
+        with suppress(ProcessLookupError, FileNotFoundError):  # it ended this moment
+            total += _anonymous_kib(Path(f"/proc/{one.pid}/smaps_rollup").read_text()) / 1024
     return total
+
+
+def _anonymous_kib(rollup: str) -> int:
+    found = next(line for line in rollup.splitlines() if line.startswith("Pss_Anon:"))
+    return int(found.split()[1])

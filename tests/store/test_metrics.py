@@ -1,11 +1,13 @@
 """A VM's history, at the resolution that suits the span."""
 
-from datetime import timedelta
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pytest
 
 from defib_core.store import metrics, rollups
-from defib_core.store.metrics import MetricPoint, Resolution
+from defib_core.store.metrics import Resolution
 from support.stored import MINUTE, SECOND, Stored
 
 HOUR = timedelta(hours=1)
@@ -27,11 +29,22 @@ def test_the_resolution_suits_the_span(span: timedelta, resolution: Resolution) 
     assert metrics.resolution_for(span) is resolution
 
 
+@dataclass(frozen=True)
+class Point:
+    """When, and which CPU."""
+
+    at: datetime
+    cpu: float
+
+
 async def points(
     stored: Stored, vm_id: int, span: timedelta, by: Resolution = Resolution.RAW
-) -> list[MetricPoint]:
+) -> list[Point]:
     found = await metrics.points(stored.connection, vm_id, now=stored.now, span=span, by=by)
-    return list(found)
+    return [
+        Point(datetime.fromisoformat(one["timestamp"]), one["cpuUsage"])
+        for one in json.loads(found)
+    ]
 
 
 async def report_each_minute(stored: Stored, minutes: int) -> int:
@@ -46,7 +59,20 @@ async def report_each_minute(stored: Stored, minutes: int) -> int:
 async def test_a_point_is_what_the_report_said(stored: Stored) -> None:
     vm_id = await stored.vm()
     await stored.report(vm_id, cpu=45.5, ram=5, ram_total=9, disk=None, disk_total=None, uptime=7)
-    assert await points(stored, vm_id, HOUR) == [MetricPoint(stored.now, 45.5, 5, 9, None, None, 7)]
+    found = await metrics.points(
+        stored.connection, vm_id, now=stored.now, span=HOUR, by=Resolution.RAW
+    )
+    assert json.loads(found) == [
+        {
+            "timestamp": stored.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "cpuUsage": 45.5,
+            "ramUsage": 5,
+            "ramTotal": 9,
+            "diskUsage": None,
+            "diskTotal": None,
+            "uptime": 7,
+        }
+    ]
 
 
 async def test_points_are_those_of_the_span_the_oldest_first(stored: Stored) -> None:

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
 
 from defib_api import examples
 from defib_api.documented import documented
@@ -25,7 +24,6 @@ RESETS_SHOWN = 200
 
 router = APIRouter(prefix="/api/vms", tags=["VMs"])
 
-_metrics = TypeAdapter(list[Metric])
 
 Hours = Annotated[
     int,
@@ -95,8 +93,7 @@ async def get_metrics(services: ServicesOf, vm_id: VmId, hours: Hours = 24) -> R
     by = metrics.resolution_for(span)
     async with services.reading() as connection:
         now = await database_now(connection)
-        points = await metrics.points(connection, view.id, now=now, span=span, by=by)
-    body = _metrics.dump_json([Metric.from_point(point) for point in points])
+        body = await metrics.points(connection, view.id, now=now, span=span, by=by)
     return Response(body, media_type=JSON, headers={"X-Defib-Resolution": by.value})
 
 

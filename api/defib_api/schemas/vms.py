@@ -8,7 +8,6 @@ from pydantic import Field
 
 from defib_api.schemas.base import ApiModel, Moment, Number
 from defib_core.domain.states import Health, State
-from defib_core.store.metrics import MetricPoint
 from defib_core.store.reads import FleetCounts, VmView
 
 
@@ -64,7 +63,10 @@ class Vm(ApiModel):
 
 
 class Metric(ApiModel):
-    """One point of a VM's history: a report, or the mean of five minutes or an hour."""
+    """One point of a VM's history: a report, or the mean of five minutes or an hour.
+
+    Written by `defib_core.store.metrics`; a test holds the two together.
+    """
 
     timestamp: Moment
     cpu_usage: float
@@ -73,19 +75,6 @@ class Metric(ApiModel):
     disk_usage: int | None
     disk_total: int | None
     uptime: int | None
-
-    @classmethod
-    def from_point(cls, point: MetricPoint) -> "Metric":
-        """Show a point."""
-        return cls.model_construct(
-            timestamp=point.at,
-            cpu_usage=round(point.cpu, 2),
-            ram_usage=point.ram,
-            ram_total=point.ram_total,
-            disk_usage=point.disk,
-            disk_total=point.disk_total,
-            uptime=point.uptime,
-        )
 
 
 class Counts(ApiModel):

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-
-def _moment(column: str) -> str:
-    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+from defib_core.store.written import written_moment
 
 
 def _percent(used: str, total: str) -> str:
@@ -22,23 +20,25 @@ SHOWN = f"""
 SELECT 'vm_' || v.id AS "id", v.hostname AS "hostname", v.vmid::text AS "vmid",
     s.status AS "status",
     CASE s.state WHEN 'reset_failed' THEN 'down' ELSE s.state END AS "health",
-    s.state AS "state", {_moment("s.state_since")} AS "stateSince",
+    s.state AS "state", {written_moment("s.state_since")} AS "stateSince",
     s.cpu AS "cpuUsage", s.ram AS "ramUsage", s.ram_total AS "ramTotal",
     {_percent("s.ram", "s.ram_total")} AS "ramPercent",
     s.disk AS "diskUsage", s.disk_total AS "diskTotal",
     {_percent("s.disk", "s.disk_total")} AS "diskPercent",
     s.worst_disk AS "worstDiskMount", round(s.worst_disk_percent::numeric, 1) AS "worstDiskPercent",
     s.uptime AS "uptime",
-    {_moment("s.last_heartbeat")} AS "lastHeartbeat",
+    {written_moment("s.last_heartbeat")} AS "lastHeartbeat",
     s.state IN ('down', 'reset_failed') AS "isDown", s.state = 'warning' AS "isWarning",
     c.name AS "cluster", v.node AS "node", v.namespace AS "namespace", v.name AS "name",
     v.labels AS "labels", s.reset_attempts AS "resetAttempts",
     s.max_attempts AS "maxResetAttempts", s.reset_pending AS "resetPending",
-    {_moment("s.last_attempt_at")} AS "lastReset",
-    h.reason AS "holdReason", h.message AS "holdMessage", {_moment("h.started_at")} AS "holdSince",
+    {written_moment("s.last_attempt_at")} AS "lastReset",
+    h.reason AS "holdReason", h.message AS "holdMessage",
+    {written_moment("h.started_at")} AS "holdSince",
     z.reason IS NOT NULL AND (z.until IS NULL OR z.until > clock.now) AS "paused",
-    z.reason AS "pausedReason", {_moment("z.until")} AS "pausedUntil",
-    {_moment("v.tombstoned_at")} AS "removedAt", s.clone_since IS NOT NULL AS "cloneSuspected"
+    z.reason AS "pausedReason", {written_moment("z.until")} AS "pausedUntil",
+    {written_moment("v.tombstoned_at")} AS "removedAt",
+    s.clone_since IS NOT NULL AS "cloneSuspected"
 FROM vm v
 JOIN vm_state s ON s.vm_id = v.id
 JOIN vm_paused z ON z.vm_id = v.id

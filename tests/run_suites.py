@@ -50,16 +50,15 @@ SUITES = (
     "doctor",
     "operator_process",
     "chart",
-    "simulate",
     "docs",
     "stack",
     "e2e",
     "page",
     "real_guest",
+    "simulate",
 )
 LONGEST = (
     "check",
-    "simulate",
     "operator_process",
     "e2e",
     "page",
@@ -72,7 +71,7 @@ LONGEST = (
 """Begun first, so that the lanes end at about the same time; the checks before all, as they tell
 soonest what is wrong."""
 SIDE_BY_SIDE = {
-    # On a virtual clock, which no load can disturb: every core.
+    # On a virtual clock, which no load can disturb: every core, when all else has begun.
     "simulate": ("--numprocesses", "auto"),
     # Mostly waits for seconds to pass; a file's tests stay together, for the Debian that it makes.
     "agents": ("--numprocesses", "3", "--dist", "loadfile"),
@@ -205,9 +204,7 @@ def run(name: str) -> Ran:
     """Run one suite with its output shown."""
     print(f"\n=== {name}", flush=True)
     began = time.monotonic()
-    ended = [
-        subprocess.run(one, cwd=ROOT, check=False).returncode == 0 for one in commands(name)
-    ]
+    ended = [subprocess.run(one, cwd=ROOT, check=False).returncode == 0 for one in commands(name)]
     return Ran(name, all(ended), time.monotonic() - began)
 
 

@@ -283,7 +283,8 @@ WHERE r.phase IN ('sending', 'sent')
    -- A person's request that waits for a place takes none.
    OR (r.phase = 'requested' AND r.source = 'auto')
    OR (r.phase IN ('succeeded', 'unknown') AND r.recovered_at IS NULL
-       AND (s.last_heartbeat IS NULL OR s.last_heartbeat < r.requested_at)
+       -- A person's request may have waited for long, and its VM reported meanwhile.
+       AND (s.last_heartbeat IS NULL OR s.last_heartbeat < r.sent_at)
        AND least(r.sent_at, s.last_attempt_at)
            > :now - make_interval(secs => (c.spec ->> 'bootGraceSeconds')::float8)
        AND r.sent_at > :now - interval '1 day')

@@ -1,9 +1,11 @@
 """From when on a VM could have been heard: no clock of a VM may run from before that. Pure.
 
 Told from what happened in the scenario, not from what Defib wrote down. Where it is not certain
-that Defib could see a thing, nothing is claimed of it.
+that Defib could see a thing, nothing is claimed of it: what happens at the very moment that is
+asked for may come after what was done then.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from defib_dev.simulate.scenario import (
@@ -32,9 +34,9 @@ HIDES_FROM_OPERATOR = (KillOperator, StartOperator, Operators, ProxmoxApi, Clock
 
 def floors(scenario: Scenario, vm: str | None, before: float) -> Iterator[float]:
     """Give the moments from which the clock of a VM has to start again; None: of every VM."""
-    events = [event for event in scenario.events if event.at <= before]
+    events = [event for event in scenario.events if event.at < before]
     yield from _outages(events)
-    yield from (event.at for event in events if _is_jump(event))
+    yield from _jumps(events)
     yield from _spans(events, _global_stop)
     if vm is None:
         return
@@ -58,8 +60,13 @@ def blind_since(scenario: Scenario, moment: float) -> float | None:
     return began if moment - began > BLIND_WITHIN else None
 
 
-def _is_jump(event: Event) -> bool:
-    return isinstance(event.happening, ClockJump) and abs(event.happening.by) > NOTICED_JUMP
+def _jumps(events: list[Event]) -> Iterator[float]:
+    """Give the moments of jumps; what jumps forth and back at the same moment has not jumped."""
+    by_moment: dict[float, float] = defaultdict(float)
+    for event in events:
+        if isinstance(event.happening, ClockJump):
+            by_moment[event.at] += event.happening.by
+    yield from (at for at, by in by_moment.items() if abs(by) > NOTICED_JUMP)
 
 
 def _outages(events: list[Event]) -> Iterator[float]:

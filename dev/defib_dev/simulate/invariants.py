@@ -108,7 +108,7 @@ def _slack(story: Story) -> float:
 def _floors(story: Story, vm: str | None, before: float) -> Iterator[float]:
     yield from floors(story.scenario, vm, before)
     for (_, old), (at, new) in pairwise(story.configs):
-        if at <= before and old.stale_timeout_ms != new.stale_timeout_ms:
+        if at < before and old.stale_timeout_ms != new.stale_timeout_ms:
             yield at
 
 
@@ -126,7 +126,7 @@ def _nobody_down_who_was_heard(story: Story) -> Iterator[Failure]:
         if one.reason != MISSING:
             continue
         timeout = story.config_at(one.at).stale_timeout_ms / 1000
-        heard = [at for at in story.record.heard.get(one.vm, ()) if at <= one.at]
+        heard = [at for at in story.record.heard.get(one.vm, ()) if at < one.at]
         since = max([*heard[-1:], *_floors(story, None, one.at)], default=0.0)
         if one.at - since < timeout - _slack(story):
             wanted = f"{one.vm} silent for {timeout:g} s, and listened to, before it is down"

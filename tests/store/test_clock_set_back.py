@@ -77,3 +77,14 @@ async def test_a_brake_that_let_go(stored: Stored, by: timedelta, *, counts: boo
     await stored.move(by)
     since = stored.now - timedelta(minutes=5)
     assert (scope in await brakes.ended_since(stored.connection, since)) == counts
+
+
+async def test_a_brake_that_lets_go_before_it_began_begins_a_cooldown(stored: Stored) -> None:
+    scope = Scope(ScopeKind.FLEET, "1")
+    verdict = Verdict(scope, HoldReason.FLEET_BRAKE, 3, 10, 2)
+    await brakes.begin(stored.connection, verdict, held=True, now=stored.now)
+    (brake,) = await brakes.open_brakes(stored.connection)
+    await stored.move(timedelta(hours=-1))
+    await brakes.end(stored.connection, brake.id, stored.now)
+    since = stored.now - timedelta(minutes=5)
+    assert await brakes.ended_since(stored.connection, since) == {scope: stored.now}

@@ -62,11 +62,9 @@ class Vm(ApiModel):
     )
 
 
+# Written by `defib_core.store.metrics`; a test holds the two together.
 class Metric(ApiModel):
-    """One point of a VM's history: a report, or the mean of five minutes or an hour.
-
-    Written by `defib_core.store.metrics`; a test holds the two together.
-    """
+    """One point of a VM's history: a report, or the mean of five minutes or an hour."""
 
     timestamp: Moment
     cpu_usage: float

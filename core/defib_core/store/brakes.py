@@ -145,7 +145,10 @@ INSERT INTO brake (kind, key, reason, message, started_at, held)
 VALUES (:kind, :key, :reason, :message, :now, :held)
 ON CONFLICT DO NOTHING
 """)
-END = text("UPDATE brake SET ended_at = greatest(:now, started_at) WHERE id = :brake_id")
+# Where the clock was set back meanwhile its end is kept, as the cooldown begins there.
+END = text("""
+UPDATE brake SET started_at = least(started_at, :now), ended_at = :now WHERE id = :brake_id
+""")
 HELD = text("""
 UPDATE brake SET held = true WHERE kind = :kind AND key = :key AND ended_at IS NULL AND NOT held
 """)

@@ -84,8 +84,9 @@ STOP_FOR = text(f"""
 UPDATE global_stop SET reason = :reason
 WHERE ended_at IS NULL AND config_id = :config_id AND reason <> :reason {RETURNING}
 """)
+# Ended before it began, as the clock was set back: its end is what clocks start from, and is kept.
 GO = text(f"""
-UPDATE global_stop SET ended_at = greatest(:now, started_at), ended_by = :actor
+UPDATE global_stop SET started_at = least(started_at, :now), ended_at = :now, ended_by = :actor
 WHERE ended_at IS NULL AND config_id IS NOT DISTINCT FROM CAST(:config_id AS int) {RETURNING}
 """)
 LAST_STOP_ENDED = text(f"""

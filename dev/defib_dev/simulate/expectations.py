@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from defib_core.domain.actions import Phase, Source
 from defib_core.domain.states import State
+from defib_dev.simulate.floors import small_jumps
 from defib_dev.simulate.matching import match
 from defib_dev.simulate.moments import format_moment
 from defib_dev.simulate.record import Hold, Record, Reset
@@ -102,7 +103,7 @@ class Judged:
     def _flight(self, reset: Reset) -> tuple[float, float]:
         is_auto = reset.source == Source.AUTO
         begun = reset.intended_at if is_auto else reset.at
-        ends = [reset.at + self.scenario.config.boot_grace_seconds]
+        ends = [reset.at + self.scenario.config.boot_grace_seconds - small_jumps(self.scenario)]
         ends += [at for at in self.record.heard.get(reset.vm, ()) if at > begun][:1]
         if reset.outcome == Phase.FAILED and reset.ended_at is not None:
             ends.append(reset.ended_at)

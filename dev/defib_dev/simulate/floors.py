@@ -60,6 +60,13 @@ def blind_since(scenario: Scenario, moment: float) -> float | None:
     return began if moment - began > BLIND_WITHIN else None
 
 
+def small_jumps(scenario: Scenario) -> float:
+    """Give the seconds that corrections of the database's clock may have taken from a wait."""
+    jumps = (event.happening for event in scenario.events)
+    by = (abs(one.by) for one in jumps if isinstance(one, ClockJump))
+    return sum(length for length in by if length <= NOTICED_JUMP)
+
+
 def _jumps(events: list[Event]) -> Iterator[float]:
     """Give the moments of jumps; what jumps forth and back at the same moment has not jumped."""
     by_moment: dict[float, float] = defaultdict(float)

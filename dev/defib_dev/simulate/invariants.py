@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from defib_core.domain.actions import Phase
 from defib_dev.simulate.expectations import Failure, Judged
-from defib_dev.simulate.floors import NOTICED_JUMP, blind_since, floors
+from defib_dev.simulate.floors import blind_since, floors, small_jumps
 from defib_dev.simulate.moments import format_moment
 from defib_dev.simulate.record import Reset
 from defib_dev.simulate.scenario import ClockJump, Pause
@@ -99,10 +99,8 @@ def _silent_for_a_full_timeout(story: Story) -> Iterator[Failure]:
 
 
 def _slack(story: Story) -> float:
-    """What corrections of the database's clock may have taken from a timeout."""
-    jumps = (event.happening for event in story.scenario.events)
-    by = (abs(one.by) for one in jumps if isinstance(one, ClockJump))
-    return A_MOMENT + sum(length for length in by if length <= NOTICED_JUMP)
+    """What may be missing from a timeout."""
+    return A_MOMENT + small_jumps(story.scenario)
 
 
 def _floors(story: Story, vm: str | None, before: float) -> Iterator[float]:

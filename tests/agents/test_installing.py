@@ -249,7 +249,7 @@ async def test_where_cron_has_a_table_for_each_user_other_lines_stay(
         assert "cron starts it within a minute" in said
         nightly, ours = table.read_text().splitlines()
         assert nightly == "0 3 * * * echo nightly"
-        assert ours.startswith("* * * * * mkdir -p /run/defib-agent")
+        assert ours.startswith("* * * * * mkdir -p -m 0755 /run/defib /run/defib-agent && ")
         await in_debian(debian, f"({ours.removeprefix('* * * * * ')}) &")
         await eventually_async(
             lambda: reports_of(fetching.api, 3), what="reports", deadline_seconds=60

@@ -17,9 +17,19 @@ from defib_core.store.engine import sqlalchemy_url
 from store.test_old_writers import revisions
 
 SMALL = frozenset(
-    {"vm", "vm_state", "system_config", "proxmox_cluster", "relay", "personal_token", "session"}
+    {
+        "notice",
+        "personal_token",
+        "proxmox_cluster",
+        "relay",
+        "session",
+        "system_config",
+        "vm",
+        "vm_state",
+    }
 )
-"""A row for each VM at most: an index on ten thousand rows takes milliseconds."""
+"""A row for each VM at most, or thirty days of what people were told: an index on ten thousand rows
+takes milliseconds."""
 FILES = """
 SELECT relname, relfilenode FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'

@@ -21,7 +21,8 @@ ALTER TABLE notice
     ADD COLUMN vm_ids BIGINT[],
     ADD COLUMN stands_for BIGINT[],
     ADD CONSTRAINT notice_group_is_whole_check
-        CHECK ((vm_ids IS NULL) = (stands_for IS NULL));
+        CHECK ((vm_ids IS NULL) = (stands_for IS NULL)) NOT VALID;
+ALTER TABLE notice VALIDATE CONSTRAINT notice_group_is_whole_check;
 CREATE INDEX notice_group_idx ON notice (kind) WHERE stands_for IS NOT NULL;
 
 CREATE FUNCTION note_vms(
@@ -89,8 +90,7 @@ BEGIN
     GROUP BY n.kind ORDER BY min(n.id);
     RETURN NULL;
 END $$;
-DROP TRIGGER note_change ON vm_transition;
-CREATE TRIGGER note_change AFTER INSERT ON vm_transition
+CREATE OR REPLACE TRIGGER note_change AFTER INSERT ON vm_transition
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION note_change();
 """
@@ -107,8 +107,7 @@ BEGIN
 END $$;
 """
 OF_INSERTS = """
-DROP TRIGGER queue_status ON {table};
-CREATE TRIGGER queue_status AFTER INSERT ON {table}
+CREATE OR REPLACE TRIGGER queue_status AFTER INSERT ON {table}
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION queue_status();
 """

@@ -79,14 +79,14 @@ async def identified(
     secret = session_of(request)
     if secret is None:
         return _by_proxy(request, services)
-    token = await services.keys.find(secret.encode("utf-8", "replace"))
+    shown = _digest_of(secret)
+    token = await services.keys.find_digest(shown)
     if token is None or token.role is None or token.via is Via.TOKEN:
         slow_down(request, services)
         raise ApiError(401, ENDED, headers=CHALLENGE)
     wrong = wrong_origin(request, secret)
     if wrong is not None:
         raise ApiError(403, f"nothing was changed: {wrong}")
-    shown = digest(secret.encode("utf-8", "replace"))
     return Principal(token.name, token.role, token.via, token, csrf_token_of(secret), shown)
 
 
@@ -110,7 +110,8 @@ def _by_proxy(request: Request, services: Services) -> Principal:
 
 async def by_token(request: Request, services: Services, text: str) -> Principal:
     """Say whose a token is; or refuse with 401."""
-    token = await services.keys.find(text.encode("utf-8", "replace"))
+    shown = _digest_of(text)
+    token = await services.keys.find_digest(shown)
     if token is None:
         slow_down(request, services)
         raise ApiError(401, WRONG, headers=CHALLENGE)
@@ -118,8 +119,11 @@ async def by_token(request: Request, services: Services, text: str) -> Principal
         raise ApiError(401, AGENT, headers=CHALLENGE)
     if token.via is not Via.TOKEN:
         raise ApiError(401, COOKIE_AS_TOKEN, headers=CHALLENGE)
-    shown = digest(text.encode("utf-8", "replace"))
     return Principal(token.name, token.role, token.via, token, sha256=shown)
+
+
+def _digest_of(secret: str) -> bytes:
+    return digest(secret.encode("utf-8", "replace"))
 
 
 def lacking(principal: Principal, needed: Role) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from defib_api.schemas.vms import Vm
+from defib_api.schemas.vms import Metric, Vm
 from support.running_api import RunningApi, running_api
 
 ODD = 'we\\ird "näme"\t\u0001\U0001f984 </script>'
@@ -65,6 +65,16 @@ async def test_every_vm_is_as_the_schema_says_and_the_same_wherever_it_is_shown(
         assert (await odd_fleet.get(f"/api/vms/{vm['id']}")).json() == vm
     paged = (await odd_fleet.get("/api/vms", sort="vmid")).json()
     assert paged == {"items": listed, "nextCursor": None, "total": 5}
+
+
+@pytest.mark.parametrize("hours", [1, 24, 400])
+async def test_every_point_of_a_history_is_as_the_schema_says(
+    odd_fleet: RunningApi, hours: int
+) -> None:
+    points = (await odd_fleet.get("/api/vms/vm_2/metrics", hours=hours)).json()
+    fields = [field.alias for field in Metric.model_fields.values()]
+    assert [list(point) for point in points] == [fields]
+    Metric.model_validate(points[0])
 
 
 async def test_what_is_odd_about_a_vm_is_shown_as_it_is(odd_fleet: RunningApi) -> None:

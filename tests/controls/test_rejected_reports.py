@@ -206,6 +206,10 @@ class Time:
         return self.now
 
 
+def note(gathered: Rejections, vmid: int) -> None:
+    gathered._keep(rejections.sender_of(1, json.dumps({"vmid": vmid}).encode()), "x")
+
+
 async def times(api: RunningApi) -> list[Any]:
     return [at for (at,) in await api.sql("SELECT at FROM report_rejection")]
 
@@ -215,19 +219,19 @@ async def test_a_vm_is_written_at_most_once_in_ten_seconds(api: RunningApi) -> N
     engine, time = make_engine(api.database_url, application="tests"), Time()
     gathered = Rejections(engine, monotonic=time)
 
-    async def note(after_seconds: float) -> list[Any]:
-        time.now += after_seconds
-        gathered.note(1, b'{"vmid": 100}', "x")
+    async def note_after(seconds: float) -> list[Any]:
+        time.now += seconds
+        note(gathered, 100)
         await gathered.flush()
         return await times(api)
 
-    first = await note(0)
-    assert await note(5) == first
-    assert await note(4.9) == first
+    first = await note_after(0)
+    assert await note_after(5) == first
+    assert await note_after(4.9) == first
     # Its own clock says that ten seconds have passed; the database, as for another replica, not.
-    assert await note(0.2) == first
+    assert await note_after(0.2) == first
     await api.sql("UPDATE report_rejection SET at = at - interval '11 s'")
-    assert await note(EVERY.total_seconds()) >= first
+    assert await note_after(EVERY.total_seconds()) >= first
     assert len(gathered._written) == 1
     await engine.dispose()
 
@@ -236,7 +240,7 @@ async def test_what_waited_is_written_with_its_own_time(api: RunningApi) -> None
     await api.report()
     engine, time = make_engine(api.database_url, application="tests"), Time()
     gathered = Rejections(engine, monotonic=time)
-    gathered.note(1, b'{"vmid": 100}', "x")
+    note(gathered, 100)
     time.now += 60
     await gathered.flush()
     await engine.dispose()
@@ -249,7 +253,7 @@ async def test_while_the_database_is_away_they_are_kept(api: RunningApi) -> None
     async with proxy_to(api.database_url) as proxy:
         engine = make_engine(proxy.in_front_of(api.database_url), application="tests")
         gathered = Rejections(engine)
-        gathered.note(1, b'{"vmid": 100}', "x")
+        note(gathered, 100)
         await proxy.close()
         with pytest.raises(rejections.DATABASE_ERRORS):
             await gathered.flush()
@@ -265,7 +269,7 @@ async def test_a_flood_of_senders_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     engine = make_engine("postgresql://nobody@127.0.0.1:1/none", application="tests")
     gathered = Rejections(engine)
     for vmid in range(100, 110):
-        gathered.note(1, json.dumps({"vmid": vmid}).encode(), "x")
+        note(gathered, vmid)
     await engine.dispose()
     assert [sender.vmid for sender in gathered._waiting] == [107, 108, 109]
 

@@ -15,7 +15,7 @@ import msgspec
 from defib_api.fleet import cursor
 from defib_api.fleet.cursor import Key
 from defib_api.fleet.finding import UNHEALTHY_FIRST, LabelWanted, Ordering, Sort, Wanted
-from defib_core.store.fleet_columns import LETTERS, PAUSED, Figures, Names, WrittenNames
+from defib_core.store.fleet_columns import LETTERS, PAUSED, Figures, WrittenNames
 
 RANKS = {letter: UNHEALTHY_FIRST[state] for state, letter in LETTERS.items()}
 
@@ -23,14 +23,9 @@ RANKS = {letter: UNHEALTHY_FIRST[state] for state, letter in LETTERS.items()}
 class Known:
     """Who the VMs are, prepared for looking them up."""
 
-    def __init__(self, names: Names, written: WrittenNames) -> None:
-        self.names = names
+    def __init__(self, written: WrittenNames) -> None:
         self.written = written
-
-    @classmethod
-    def read(cls, written: WrittenNames) -> "Known":
-        """Read who they are."""
-        return cls(written.read(), written)
+        self.names = written.read()
 
     @cached_property
     def folded(self) -> Sequence[str]:

@@ -47,6 +47,6 @@ class FleetView:
                     return Fleet(known, figures, version)
             written, figures = await fleet_columns.both(connection)
         if known is None or known.written != written:
-            known = await asyncio.to_thread(Known.read, written)
+            known = await asyncio.to_thread(Known, written)
         self._known, self._names_at = known, time.monotonic()
         return Fleet(known, figures, version)

@@ -141,10 +141,6 @@ class Rejections:
         """Say the same of a key of which only the digest came, in hex, through a relay."""
         return self._retired.get(bytes.fromhex(sha256))
 
-    def note(self, cluster_id: int, body: bytes, reason: str) -> None:
-        """Keep that a report was not taken, if it says which VM it is from."""
-        self._keep(sender_of(cluster_id, body), reason)
-
     def note_refused(self, token: KnownToken, status: int, body: bytes) -> None:
         """Keep that a report under this token was answered so."""
         self._keep(sign_of(token, status, body), BY_STATUS[status])

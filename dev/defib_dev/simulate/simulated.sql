@@ -41,24 +41,28 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON vm FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON hold FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON brake FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON pause FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON reset_history
-    FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON reset_step
-    FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON maintenance
-    FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON global_stop
-    FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON system_config
-    FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON ingest_gap
-    FOR EACH ROW EXECUTE FUNCTION stir();
-CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON report_rejection
-    FOR EACH ROW EXECUTE FUNCTION stir();
+DO $$
+DECLARE
+    stirring text;
+BEGIN
+    FOREACH stirring IN ARRAY ARRAY[
+        'vm',
+        'hold',
+        'brake',
+        'pause',
+        'reset_history',
+        'reset_step',
+        'maintenance',
+        'global_stop',
+        'system_config',
+        'ingest_gap',
+        'report_rejection'
+    ] LOOP
+        EXECUTE format('CREATE TRIGGER stir AFTER INSERT OR UPDATE OR DELETE ON %I'
+                       ' FOR EACH ROW EXECUTE FUNCTION stir()', stirring);
+    END LOOP;
+END
+$$;
 CREATE TRIGGER stir AFTER INSERT OR DELETE ON vm_state FOR EACH ROW EXECUTE FUNCTION stir();
 CREATE TRIGGER stir_changed AFTER UPDATE ON vm_state FOR EACH ROW
     WHEN ((OLD.state, OLD.state_since, OLD.boot_id, OLD.config_id, OLD.stale_timeout,

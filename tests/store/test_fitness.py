@@ -7,6 +7,11 @@ from defib_core.store import fitness, migrate
 from defib_core.store.engine import hot_connection, make_engine
 from defib_core.store.fitness import UnfitDatabase
 
+WANTED = (
+    "current_setting('TimeZone'), current_setting('jit'),"
+    " current_setting('idle_in_transaction_session_timeout')"
+)
+
 
 def test_what_is_needed_is_the_newest_migration() -> None:
     assert fitness.needed_revision() == migrate.head()
@@ -38,15 +43,14 @@ async def test_no_schema_is_refused_with_what_to_do(empty_database_url: str) -> 
 async def test_sessions_are_as_they_are_wanted_whoever_stands_in_between(
     database_url: str,
 ) -> None:
-    wanted = ("UTC", "off")
+    wanted = ("UTC", "off", "10s")
     async with await hot_connection(database_url, application="tests") as hot:
-        cursor = await hot.execute("SELECT current_setting('TimeZone'), current_setting('jit')")
+        cursor = await hot.execute(f"SELECT {WANTED}")
         assert await cursor.fetchone() == wanted
     engine = make_engine(database_url, application="tests")
     async with engine.connect() as connection:
         rows = await connection.exec_driver_sql(
-            "SELECT current_setting('TimeZone'), current_setting('jit'),"
-            " current_setting('statement_timeout')"
+            f"SELECT {WANTED}, current_setting('statement_timeout')"
         )
         assert tuple(rows.one()) == (*wanted, "30s")
         await connection.rollback()

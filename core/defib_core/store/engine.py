@@ -15,6 +15,9 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
+IDLE_IN_TRANSACTION_SECONDS = 10
+"""A process stopped in the middle of a transaction keeps its locks no longer: whoever leads next
+would wait for them for ever."""
 HOT_STATEMENT_SECONDS = 5
 TCP_USER_TIMEOUT_MS = 10_000
 KEEPALIVES: dict[str, Any] = {
@@ -24,10 +27,12 @@ KEEPALIVES: dict[str, Any] = {
 }
 
 
+IDLE = f"{IDLE_IN_TRANSACTION_SECONDS}s"
 WHO = ("user", "password")
 SET_UP = """
 SELECT set_config('statement_timeout', %s, false), set_config('TimeZone', 'UTC', false),
-    set_config('jit', 'off', false)
+    set_config('jit', 'off', false),
+    set_config('idle_in_transaction_session_timeout', %s, false)
 """
 """What a session of ours is like. Said after connecting, as a pooler in between takes none of it
 before. Compiling a statement (jit) takes longer than any of ours runs."""
@@ -61,7 +66,7 @@ def make_engine(database_url: str | UrlNow, *, application: str, pool_size: int 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: DBAPIConnection, _: object) -> None:
         cursor = connection.cursor()
-        cursor.execute(SET_UP, (f"{STATEMENT_SECONDS}s",))
+        cursor.execute(SET_UP, (f"{STATEMENT_SECONDS}s", IDLE))
         cursor.close()
         connection.commit()
 
@@ -104,7 +109,7 @@ async def hot_connection(
         **KEEPALIVES,
     )
     try:
-        await connection.execute(SET_UP, (f"{HOT_STATEMENT_SECONDS}s",))
+        await connection.execute(SET_UP, (f"{HOT_STATEMENT_SECONDS}s", IDLE))
     except BaseException:
         await connection.close()
         raise

@@ -2,31 +2,36 @@
 
 import pytest
 
-from defib_dev.bench import capacity, tables
-from defib_dev.bench.figures import Section
-from defib_dev.bench.results import Results
+from defib_dev.bench import capacity
 
 COSTS = capacity.Costs(direct=100, relayed=40, report=100, five_minutes=120, hour=120)
 
 
-def measured(*, whole: bool = True) -> Results:
-    ingest, history, operator = (
-        Section("ingest", ""),
-        Section("history", ""),
-        Section("operator", ""),
-    )
-    for key, value in (("defib", 70.0), ("batches", 10.0)):
-        ingest.add(f"{key}.cpu.server", "", "us", [value])
-        ingest.add(f"{key}.cpu.postgresql", "", "us", [30.0])
-    for key, value in (("size", 100.0), ("size.5m", 120.0), ("size.1h", 120.0)):
-        history.add(key, "", "bytes", [value])
-    operator.add("10000.steady", "", "MiB", [250.0])
-    sections = [ingest, history, operator] if whole else [ingest]
-    return Results("full", "2026-11-24T00:00:00Z", 1.0, {}, sections, [], [])
+MEASURED = {
+    "Defib: CPU of server": 70.0,
+    "Defib: CPU of postgresql": 30.0,
+    "Defib by batches of 100: CPU of server": 10.0,
+    "Defib by batches of 100: CPU of postgresql": 30.0,
+    "Disk, key index included": 100.0,
+    "Disk of a mean in vm_metric_5m, key index included": 120.0,
+    "Disk of a mean in vm_metric_1h, key index included": 120.0,
+    "10,000 objects: memory with nothing to do": 250.0,
+}
+
+
+def measured(_: str, what: str) -> float | None:
+    return MEASURED.get(what)
+
+
+def row(size: str) -> list[str]:
+    table = capacity.markdown(measured)
+    assert table is not None
+    [line] = [one for one in table.splitlines() if one.startswith(f"| {size} ")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_costs_are_those_of_api_and_database_together() -> None:
-    assert capacity.costs_of(measured()) == COSTS
+    assert capacity.costs_of(measured) == COSTS
 
 
 def test_the_disk_of_a_vm_is_reports_and_both_means_as_long_as_they_are_kept() -> None:
@@ -36,18 +41,13 @@ def test_the_disk_of_a_vm_is_reports_and_both_means_as_long_as_they_are_kept() -
 
 
 def test_a_hundred_thousand_vms_need_what_their_reports_cost() -> None:
-    [row] = [line for line in capacity.lines(measured()) if line.startswith("| 100,000 ")]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1:4] == ["3,333", "0.6", "0.2"]
-    assert cells[4] == "26.8 GiB"
+    assert row("100,000")[1:5] == ["3,333", "0.6", "0.2", "26.8 GiB"]
 
 
-def test_the_table_is_in_the_page_with_what_the_operator_holds() -> None:
-    page = tables.markdown(measured())
-    assert "### Capacity" in page
-    [row] = [line for line in page.splitlines() if line.startswith("| 10,000 ")]
-    assert "250 MiB" in row
+def test_the_operators_memory_is_said_where_it_was_measured() -> None:
+    assert (row("10,000")[-1], row("100,000")[-1]) == ("250 MiB", "")
 
 
-def test_a_run_of_a_part_reckons_nothing() -> None:
-    assert capacity.lines(measured(whole=False)) == []
+@pytest.mark.parametrize("what", [what for _, what in capacity.COSTS_ARE])
+def test_nothing_is_reckoned_where_a_cost_is_missing(what: str) -> None:
+    assert capacity.markdown(lambda _, asked: None if asked == what else 1.0) is None

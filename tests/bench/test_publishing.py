@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 import defib_dev
-from defib_dev.bench import results, tables
+from defib_dev.bench import capacity, results, tables
 from defib_dev.bench.figures import BenchError, Section, Target
-from defib_dev.bench.publish import BEGIN, END, publish
+from defib_dev.bench.publish import BEGIN, END, SOAK, publish
 from defib_dev.bench.results import Results
 
+OTHER = "### Sweeps\n\nfrom a full run.\n\n| What | Median |\n|---|--:|\n| a sweep | 3 ms |\n"
 PAGE = Path(defib_dev.__file__).parents[2] / "docs" / "performance.md"
 
 
@@ -69,28 +70,82 @@ def test_a_disturbed_machine_is_named_as_such(measured: Results) -> None:
     assert "NOT quiet: other programs took up to 80 %" in tables.disturbed(measured)
 
 
-def test_only_what_is_between_the_marks_is_replaced(measured: Results, tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold figures\n{END}\nafter\n")
-    publish(measured, page)
-    publish(measured, page)
-    text = page.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n")
-    assert text.endswith(f"{END}\nafter\n")
-    assert "old figures" not in text
-    assert text.count("| Defib \\| bare | 1.00 x |") == 1
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    file = tmp_path / "page.md"
+    file.write_text(f"before\n{BEGIN}\n\n{OTHER}\n### Reports\n\nquick run\n\n{END}\nafter\n")
+    return file
 
 
-def test_a_page_without_marks_is_left_alone(measured: Results, tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"{END} {BEGIN}")
-    with pytest.raises(BenchError, match="must hold these two lines"):
+def test_a_part_takes_the_place_of_its_own_and_the_rest_stays(
+    measured: Results, page: Path
+) -> None:
+    publish(measured, page)
+    once = page.read_text()
+    publish(measured, page)
+    assert page.read_text() == once
+    assert once.startswith(f"before\n{BEGIN}\n\n{OTHER}\n### Reports\n\nVms 100.\n")
+    assert once.endswith(f"\n{END}\nafter\n")
+    assert "Measured 2026-11-24 at commit" in once
+    assert once.count("| Defib \\| bare | 1.00 x |") == 1
+
+
+def test_a_part_that_was_not_there_comes_last(measured: Results, page: Path) -> None:
+    measured.sections[0].title = "New"
+    publish(measured, page)
+    assert page.read_text().index("### Reports") < page.read_text().index("### New")
+
+
+def test_a_quick_run_does_not_replace_a_full_one(measured: Results, page: Path) -> None:
+    old = page.read_text().replace("quick run", "full run")
+    page.write_text(old)
+    with pytest.raises(BenchError, match=r"Reports in .* is of a full run"):
         publish(measured, page)
-    assert page.read_text() == f"{END} {BEGIN}"
+    assert page.read_text() == old
 
 
-def test_the_page_of_the_documentation_has_the_marks(measured: Results, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{END} {BEGIN}", "must hold these two lines once each"),
+        (f"{BEGIN}\n{END}\n{BEGIN}\n{END}", "must hold these two lines once each"),
+        (f"{BEGIN}\nwords of a person\n### Reports\n{END}", "before the first heading"),
+        (f"{BEGIN}\n### Reports\na\n### Reports\nb\n{END}", "'Reports' twice"),
+    ],
+)
+def test_a_page_that_would_lose_something_is_left_alone(
+    text: str, said: str, measured: Results, page: Path
+) -> None:
+    page.write_text(text)
+    with pytest.raises(BenchError, match=said):
+        publish(measured, page)
+    assert page.read_text() == text
+
+
+def test_a_page_that_is_not_there_is_named(measured: Results, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"none\.md cannot be read"):
+        publish(measured, tmp_path / "none.md")
+
+
+def test_capacity_is_reckoned_from_what_the_page_holds_then(measured: Results, page: Path) -> None:
+    rows = "\n".join(f"| {what} | 1,000 bytes |  |" for _, what in capacity.COSTS_ARE[4:])
+    page.write_text(page.read_text().replace(OTHER, f"### History\n\n{rows}\n"))
+    publish(measured, page)
+    assert "### Capacity" not in page.read_text()
+    for _, what in capacity.COSTS_ARE[:4]:
+        measured.sections[0].add(what, what, "us CPU/report", [50.0])
+    publish(measured, page)
+    assert "A report takes 1000 bytes with its key" in page.read_text()
+
+
+@pytest.mark.parametrize("marks", [(BEGIN, END), SOAK])
+def test_the_page_of_the_documentation_takes_results(
+    marks: tuple[str, str], measured: Results, tmp_path: Path
+) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(PAGE.read_text())
-    publish(measured, copy)
-    assert "bare uvicorn" in copy.read_text()
+    measured.sections[0].title = "New"
+    publish(measured, copy, marks)
+    [place] = [copy.read_text().index(mark) for mark in marks[:1]]
+    assert copy.read_text().index("### New") > place
+    assert [line for line in PAGE.read_text().splitlines() if line not in copy.read_text()] == []

@@ -1,14 +1,17 @@
-"""How large an installation has to be, reckoned from what a run measured. Pure arithmetic.
+"""How large an installation has to be, reckoned from what was measured. Pure arithmetic.
 
 Cores are those of API and PostgreSQL together, so busy that a burst still finds room; disk is
 reports and both means for as long as they are kept.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from defib_core.store.metrics import FIVE_MINUTES_KEPT, HOURS_KEPT, RAW_KEPT
-from defib_dev.bench.results import Results
 
+Medians: TypeAlias = Callable[[str, str], float | None]
+"""Finds a median by the titles of its table and its row."""
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 INTERVAL = 30.0
 """Seconds between two reports of a VM."""
@@ -24,6 +27,17 @@ COLUMNS = (
     "Memory of the operator",
 )
 GIB = 2**30
+TITLE = "Capacity"
+COSTS_ARE = (
+    ("Reports", "Defib: CPU of server"),
+    ("Reports", "Defib: CPU of postgresql"),
+    ("Reports", "Defib by batches of 100: CPU of server"),
+    ("Reports", "Defib by batches of 100: CPU of postgresql"),
+    ("History", "Disk, key index included"),
+    ("History", "Disk of a mean in vm_metric_5m, key index included"),
+    ("History", "Disk of a mean in vm_metric_1h, key index included"),
+)
+"""Table and row of each, in the order of `Costs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +51,35 @@ class Costs:
     hour: float
 
 
-def costs_of(results: Results) -> Costs | None:
-    """Find them; None where the run measured only a part."""
-    found = [
-        results.figure(key)
-        for key in (
-            "ingest.defib.cpu.server",
-            "ingest.defib.cpu.postgresql",
-            "ingest.batches.cpu.server",
-            "ingest.batches.cpu.postgresql",
-            "history.size",
-            "history.size.5m",
-            "history.size.1h",
-        )
-    ]
-    values = [one.median for one in found if one is not None]
+def costs_of(median: Medians) -> Costs | None:
+    """Find them; None where one of them is not there."""
+    found = [median(*where) for where in COSTS_ARE]
+    values = [one for one in found if one is not None]
     if len(values) < len(found):
         return None
     return Costs(values[0] + values[1], values[2] + values[3], *values[4:])
 
 
-def lines(results: Results) -> list[str]:
-    """The table in Markdown; nothing where the run measured only a part."""
-    costs = costs_of(results)
+def markdown(median: Medians) -> str | None:
+    """The table; None where what it is reckoned from is not there."""
+    costs = costs_of(median)
     if costs is None:
-        return []
-    rows = [_row(vms, costs, _operator(results, vms)) for vms in SIZES]
+        return None
+    rows = [_row(vms, costs, _operator(median, vms)) for vms in SIZES]
     said = (
         f"Reckoned from the figures above: every VM reports each {INTERVAL:.0f} s, the cores are "
         f"{BUSY:.0%} busy, and history is kept for as long as it is. "
         f"A report takes {costs.report:.0f} bytes with its key, a mean of five minutes "
         f"{costs.five_minutes:.0f}, of an hour {costs.hour:.0f}."
     )
-    return [
-        "",
-        "### Capacity",
-        "",
+    lines = [
         said,
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "--:|" * len(COLUMNS),
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
+    return "\n".join(lines)
 
 
 def disk_of_a_vm(costs: Costs) -> float:
@@ -111,6 +112,6 @@ def _gib(size: float) -> str:
     return f"{size / GIB:,.1f} GiB"
 
 
-def _operator(results: Results, vms: int) -> str:
-    steady = results.figure(f"operator.{vms}.steady")
-    return "" if steady is None else f"{steady.median:,.0f} MiB"
+def _operator(median: Medians, vms: int) -> str:
+    steady = median("Operator", f"{vms:,} objects: memory with nothing to do")
+    return "" if steady is None else f"{steady:,.0f} MiB"

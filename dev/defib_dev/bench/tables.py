@@ -3,7 +3,6 @@
 from rich.console import Console
 from rich.table import Table
 
-from defib_dev.bench import capacity
 from defib_dev.bench.figures import Figure, Section, Target, Verdict
 from defib_dev.bench.results import Results
 
@@ -31,17 +30,22 @@ def show(results: Results, console: Console) -> None:
     console.print(disturbed(results), highlight=False, markup=False)
 
 
-def markdown(results: Results) -> str:
-    """The tables, what they were measured on, and what spoke against them."""
-    lines = [_measured_on(results), "", disturbed(results)]
-    for section in results.sections:
-        lines += ["", f"### {section.title}", "", f"{_conditions(section)}.", ""]
-        lines += [_row(COLUMNS), "|---|--:|--:|--:|---|---|"]
-        lines += [_row(_cells(figure, results)) for figure in section.figures]
-    lines += capacity.lines(results)
+def markdown(section: Section, results: Results) -> str:
+    """One part of a run: its table, what it was measured on, and what spoke against the run."""
+    conditions = _conditions(section)
+    lines = [f"{conditions[0].upper()}{conditions[1:]}.", ""] if conditions else []
+    lines += [_measured_on(results), "", disturbed(results), ""]
+    lines += [_row(COLUMNS), "|---|--:|--:|--:|---|---|"]
+    lines += [_row(_cells(figure, results)) for figure in section.figures]
     for title, said in (("Left out", results.left_out), ("Went wrong", results.faults)):
         lines += ["", f"{title}:", "", *(f"- {one}" for one in said)] if said else []
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def cells_of(line: str) -> list[str]:
+    """What is in a row of such a table; nothing where the line is none."""
+    inner = line.strip().removeprefix("|").removesuffix("|")
+    return [cell.strip() for cell in inner.split(" | ")] if line.startswith("|") else []
 
 
 def _measured_on(results: Results) -> str:

@@ -87,6 +87,7 @@ NEEDED_PROGRAMS = {
     "curl": "curl",
     "dash": "dash",
     "debootstrap": "debootstrap",
+    "mke2fs": "e2fsprogs",
     "pgbouncer": "pgbouncer",
     "qemu-system-x86_64": "qemu-system-x86",
     "wget": "wget",

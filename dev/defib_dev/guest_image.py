@@ -1,14 +1,15 @@
-"""Makes a tiny guest for QEMU: an initramfs with busybox, curl, a few modules and the real agent.
+"""Makes what a guest for QEMU boots from: an initramfs with busybox and a few modules.
 
-Everything comes from this machine: Debian's kernel for clouds and its modules, and the programs
-with their libraries. Nothing is run while it is made, and no root is needed.
+Either it is the whole guest, with curl and the real agent in it, or it goes on to a disk with a
+system of its own. Everything comes from this machine: Debian's kernel for clouds and its modules,
+and the programs with their libraries. Nothing is run while it is made, and no root is needed.
 """
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,17 @@ from defib_dev.components.errors import MissingComponentError
 
 FILE, FOLDER = 0o100000, 0o040000
 MODULES = ("virtio_pci", "virtio_net", "virtio_rng")
-PROGRAMS = ("busybox", "curl")
+DISK_MODULES = ("virtio_blk", "crc32c_generic", "ext4")
 APT = "apt-get install -y --no-install-recommends"
-INIT = """#!/bin/busybox sh
+BEGIN = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 while read -r module; do insmod "/modules/$module"; done </modules/order
+"""
+AGENT_ONLY = """
 ip link set lo up
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
@@ -34,6 +37,12 @@ echo "guest: booted as $(cat /proc/sys/kernel/random/boot_id)"
 sh /opt/healthcheck/linux-agent.sh
 echo "guest: the agent ended with $?"
 sleep 2147483647
+"""
+ON_TO_THE_DISK = """
+mount -t ext4 /dev/vda /root
+mount -t devtmpfs dev /root/dev
+umount /sys /proc
+exec switch_root /root /sbin/init
 """
 
 
@@ -60,17 +69,32 @@ def find_kernel() -> Kernel:
 
 def build(target: Path, kernel: Kernel, agent: Path, settings: str, key: str) -> None:
     """Write the initramfs: the agent with its settings and its key, started at boot."""
-    files: dict[str, tuple[int, bytes]] = {
-        "/init": (0o755, INIT.encode()),
+    files = {
         "/opt/healthcheck/linux-agent.sh": (0o755, agent.read_bytes()),
         "/etc/defib/agent.conf": (0o644, settings.encode()),
         "/etc/defib/agent.key": (0o600, f"{key}\n".encode()),
     }
-    for program in PROGRAMS:
+    _write(target, AGENT_ONLY, ("busybox", "curl"), _modules(kernel, MODULES), files)
+
+
+def build_for_disk(target: Path, kernel: Kernel) -> None:
+    """Write an initramfs that goes on to /sbin/init on the ext4 of its first virtio disk."""
+    _write(target, ON_TO_THE_DISK, ("busybox",), _modules(kernel, MODULES + DISK_MODULES), {})
+
+
+def _write(
+    target: Path,
+    init: str,
+    programs: Iterable[str],
+    modules: Iterable[Path],
+    others: Mapping[str, tuple[int, bytes]],
+) -> None:
+    files = {**others, "/init": (0o755, (BEGIN + init).encode())}
+    for program in programs:
         found = _program(program)
         files[f"/bin/{program}"] = (0o755, found.read_bytes())
         files |= {library: (0o755, Path(library).read_bytes()) for library in _libraries(found)}
-    modules = list(_modules(kernel))
+    modules = list(modules)
     files |= {f"/modules/{one.name}": (0o644, one.read_bytes()) for one in modules}
     order = "".join(f"{one.name}\n" for one in modules)
     files["/modules/order"] = (0o644, order.encode())
@@ -90,8 +114,11 @@ def _libraries(program: Path) -> list[str]:
     return sorted(set(re.findall(r"(/\S+) \(0x", told.stdout)))
 
 
-def _modules(kernel: Kernel) -> Iterator[Path]:
-    """The modules in the order in which they can be loaded. One that is built in is none."""
+def _modules(kernel: Kernel, names: Iterable[str]) -> Iterator[Path]:
+    """These modules, and those they need, in the order in which they can be loaded.
+
+    One that is built in is none.
+    """
     needs: dict[str, tuple[str, list[str]]] = {}
     for line in (kernel.modules / "modules.dep").read_text().splitlines():
         path, _, others = line.partition(":")
@@ -107,7 +134,7 @@ def _modules(kernel: Kernel) -> Iterator[Path]:
             yield from load(_module_name(other))
         yield kernel.modules / path
 
-    for name in MODULES:
+    for name in names:
         yield from load(name)
 
 
@@ -118,7 +145,7 @@ def _module_name(path: str) -> str:
 def _archive(files: dict[str, tuple[int, bytes]]) -> Iterator[bytes]:
     """A cpio archive as the kernel unpacks it, everything owned by root."""
     number = 0
-    for folder in _folders((*files, "/proc/-", "/sys/-", "/dev/-", "/tmp/-")):  # noqa: S108 - the guest's
+    for folder in _folders((*files, "/proc/-", "/sys/-", "/dev/-", "/tmp/-", "/root/-")):  # noqa: S108 - the guest's
         number += 1
         yield _entry(number, folder, FOLDER | 0o755, b"")
     for path, (mode, data) in sorted(files.items()):

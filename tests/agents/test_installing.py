@@ -1,7 +1,8 @@
 """install.sh in a Debian of its own, made by debootstrap: install, run, upgrade, uninstall.
 
 The API is real, and so is the account the agent runs under. systemd is installed there and does not
-run: enabling a unit is seen, starting it is not; the agent is started as its unit would.
+run: enabling a unit is seen, starting it is not (`real_guest/test_systemd.py` does); the agent is
+started as its unit would.
 """
 
 import re
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agents.debian_root import debian_root, in_debian, listing
 from agents.linux_agent import AGENT
+from support.debian_root import debian_root, in_debian, listing
 from support.running_api import RunningApi, running_api
 from support.waiting import eventually_async
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def debian() -> Iterator[Path]:
     """A minimal Debian, for all tests of this file: each leaves it without an agent."""
-    with debian_root() as root:
+    with debian_root("ca-certificates,curl,openrc,systemd") as root:
         yield root
 
 

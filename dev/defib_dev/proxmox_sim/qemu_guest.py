@@ -34,6 +34,8 @@ class QemuSettings:
     folder: Path
     """Its sockets, its console's log and its captures; it must exist."""
     api_port: int
+    disk: Path | None = None
+    """A raw image, the guest's first virtio disk."""
     memory_mib: int = 256
     append: str = "console=ttyS0 quiet panic=0 no_timer_check"
     """Without no_timer_check a guest that is emulated on a busy machine may panic at boot."""
@@ -157,6 +159,7 @@ class QemuMachine:
             *("-chardev", f"socket,id=tty,path={its.console},server=on,wait=off,{log}"),
             *("-serial", "chardev:tty"),
             *("-qmp", f"unix:{its.qmp},server=on,wait=off"),
+            *(() if its.disk is None else ("-drive", f"file={its.disk},format=raw,if=virtio")),
         ]
 
     def _is_running(self) -> bool:

@@ -91,6 +91,8 @@ def _set_database(world: World, *, up: bool) -> None:
 async def _jump(world: World, one: values.ClockJump) -> None:
     world.make_up()
     world.timeline.database_ahead += timedelta(seconds=one.by)
+    for replica in world.replicas:
+        replica.leadership.must_renew()
     world.later(world.ingest.after_break())
 
 

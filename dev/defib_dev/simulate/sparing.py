@@ -39,14 +39,23 @@ class SparingLeadership(Leadership):
     """Whether nobody else could take the lease, and the database could be reached."""
     database_now: Callable[[], datetime]
     _owed: datetime | None = None
+    _is_sole = False
+    """Whether it renewed its lease in the database since it has no rivals."""
 
     async def _try(self) -> None:
-        if not (self.leads and self.may_spare()):
+        is_alone = self.may_spare()
+        if not (is_alone and self._is_sole and self.leads):
             await super()._try()
+            # A rival may have taken the lease with its last breath.
+            self._is_sole = is_alone and self.leads
             return
         lasts = self._duration.total_seconds() * MARGIN
         self._believed_until = asyncio.get_running_loop().time() + lasts
         self._owed = self.database_now() + self._duration
+
+    def must_renew(self) -> None:
+        """Take note that the lease may have run out in the database."""
+        self._is_sole = False
 
     def make_up(self, run: Callable[[str, tuple[object, ...]], object]) -> None:
         """Write down the last renewal that was left out."""

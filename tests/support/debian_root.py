@@ -17,14 +17,14 @@ import pytest
 
 from support.folders import server_folder
 
-DEBIAN, PACKAGES = "bookworm", "ca-certificates,curl,openrc,systemd"
-ROOT_ONLY = "installing is tested in a chroot, which needs root: sudo make test SUITES=agents"
+DEBIAN = "bookworm"
+ROOT_ONLY = "a Debian of its own can be made by root only: sudo make test SUITES=agents"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 @contextmanager
-def debian_root() -> Iterator[Path]:
-    """Make it; it is removed afterwards."""
+def debian_files(packages: str) -> Iterator[Path]:
+    """Make its files, with these packages (a,b,c), and nothing mounted; they go afterwards."""
     program = shutil.which("debootstrap") or "/usr/sbin/debootstrap"
     if not Path(program).exists():
         pytest.fail("debootstrap is not on this machine; get it with: apt-get install debootstrap")
@@ -33,7 +33,7 @@ def debian_root() -> Iterator[Path]:
     with server_folder("debian") as folder:
         root = folder / "root"
         made = subprocess.run(
-            [program, "--variant=minbase", f"--include={PACKAGES}", DEBIAN, str(root)],
+            [program, "--variant=minbase", f"--include={packages}", DEBIAN, str(root)],
             capture_output=True,
             text=True,
             timeout=900,
@@ -42,6 +42,13 @@ def debian_root() -> Iterator[Path]:
         log = root / "debootstrap" / "debootstrap.log"
         said = log.read_text()[-1500:] if log.exists() else ""
         assert made.returncode == 0, f"debootstrap could not fetch: {made.stdout[-500:]}{said}"
+        yield root
+
+
+@contextmanager
+def debian_root(packages: str) -> Iterator[Path]:
+    """Make it, with these packages (a,b,c), as a place to run commands in; it goes afterwards."""
+    with debian_files(packages) as root:
         # The chroot sees this machine's kernel, and with it /proc.
         mounted = subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=False)
         assert mounted.returncode == 0

@@ -89,6 +89,7 @@ NEEDED_PROGRAMS = {
     "debootstrap": "debootstrap",
     "mke2fs": "e2fsprogs",
     "pgbouncer": "pgbouncer",
+    "redis-check-rdb": "redis-tools",
     "qemu-system-x86_64": "qemu-system-x86",
     "wget": "wget",
 }

@@ -4,6 +4,7 @@ With `cache.py` the only module that knows Redis. A client connects when it is f
 each command once, and finds a new primary by itself: cache.py sees to when it tries again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,7 +12,10 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from defib_core.config.redis_url import RedisAddress, RedisKind, read_redis_url
 
@@ -49,13 +53,49 @@ def _of_sentinel(address: RedisAddress) -> RedisClient:
     options = {**_options(address), **_patience()}
     user, password = address.sentinel_login
     tls = {name: value for name, value in options.items() if name.startswith(("ssl", "socket_"))}
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        address.hosts,
-        sentinel_kwargs={**tls, **_patience(), "username": user, "password": password},
-        **options,
-    )
+    login = {"username": user, "password": password}
+    sentinel = _Sentinels(address.hosts, {**tls, **_patience(), **login}, options)
     assert address.service is not None
     return RedisClient(cast("Redis", sentinel.master_for(address.service)), sentinel)
+
+
+class _Watcher(Redis):
+    """One Sentinel, and what came of it when it was asked last."""
+
+    said = "was not asked"
+
+    async def sentinel_masters(self, **options: Any) -> Any:  # noqa: ANN401 - the library's
+        """Ask for every primary that it watches."""
+        self.said = "knows no such primary, or takes it for down"
+        try:
+            return await super().sentinel_masters(**options)
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            self.said = str(error)
+            raise
+
+    def __str__(self) -> str:
+        where = self.connection_pool.connection_kwargs
+        return f"{where['host']}:{where['port']} {self.said}"
+
+
+class _Sentinels(Sentinel):
+    """The Sentinels; where none names a primary, the error says what came of each."""
+
+    def __init__(
+        self, hosts: Sequence[tuple[str, int]], own: dict[str, Any], servers: dict[str, Any]
+    ) -> None:
+        super().__init__([], sentinel_kwargs=own, **servers)  # type: ignore[no-untyped-call]
+        self.sentinels = [_Watcher(host=host, port=port, **own) for host, port in hosts]
+
+    async def discover_master(self, service_name: str) -> Any:  # noqa: ANN401 - the library's
+        """Find the primary's address. Raises MasterNotFoundError."""
+        try:
+            return await super().discover_master(service_name)
+        except MasterNotFoundError as error:
+            told = "; ".join(str(one) for one in self.sentinels)
+            raise MasterNotFoundError(
+                f"no Sentinel names the primary of {service_name!r}: {told}"
+            ) from error
 
 
 def _of_cluster(address: RedisAddress) -> RedisClient:

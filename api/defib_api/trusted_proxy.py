@@ -23,6 +23,7 @@ class TrustedProxy:
         assert settings.proxy_user_header is not None
         self._user = settings.proxy_user_header
         self._groups = settings.proxy_groups_header
+        self._between = settings.proxy_groups_separator
         self._networks = settings.proxy_networks
         self._roles = settings.role_mapping
 
@@ -65,7 +66,8 @@ class TrustedProxy:
         given = request.headers.getlist(self._groups)
         if len(given) > 1:
             raise HeaderRefused(f"the header {self._groups} must be there once")
-        return [one.strip() for value in given for one in _text(value).split(",") if one.strip()]
+        names = [one for value in given for one in _text(value).split(self._between)]
+        return [one.strip() for one in names if one.strip()]
 
 
 def _text(value: str) -> str:

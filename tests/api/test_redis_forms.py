@@ -1,6 +1,7 @@
 """Redis by Sentinel, as a cluster, over TLS, under an ACL user: real servers, and one that dies."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ from support.valkeys import (
     PASSWORD,
     USER,
     Node,
+    ca_of,
     cluster_of_three,
     server_lines,
-    tls_front,
     watched_by_sentinel,
 )
 from support.waiting import eventually_async
@@ -38,11 +39,23 @@ def _patient_and_restless(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def guarded() -> Iterator[Node]:
     """One server with an ACL user."""
+    with guarded_server(None) as node:
+        yield node
+
+
+@contextmanager
+def guarded_server(authority: Authority | None) -> Iterator[Node]:
     with server_folder("acl") as folder:
-        node = Node(folder / "valkey", free_port(), server_lines())
+        node = Node(folder / "valkey", free_port(), server_lines(authority), authority=authority)
         node.start()
         yield node
         node.stop()
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    """Both without TLS and with it, unless a test says which."""
+    return None if request.param == "plain" else Authority.ensure(tmp_path / "authority")
 
 
 async def redis_is(api: RunningApi, status: str) -> None:
@@ -71,8 +84,10 @@ async def copies(api: RunningApi, *nodes: Node) -> None:
     await eventually_async(are_there, what="copies are in Redis", deadline_seconds=LONG)
 
 
-async def test_sentinel_fails_over_and_every_read_is_answered(database_url: str) -> None:
-    with watched_by_sentinel() as servers:
+async def test_sentinel_fails_over_and_every_read_is_answered(
+    database_url: str, authority: Authority | None
+) -> None:
+    with watched_by_sentinel(authority) as servers:
         async with running_api(database_url, servers.url) as api:
             await api.report()
             await redis_is(api, "ok")
@@ -92,10 +107,13 @@ async def test_sentinel_fails_over_and_every_read_is_answered(database_url: str)
             assert (await api.report()).status_code == 200
 
 
-async def test_a_cluster_holds_the_copies_and_may_lose_a_node(database_url: str) -> None:
-    with cluster_of_three() as nodes:
+async def test_a_cluster_holds_the_copies_and_may_lose_a_node(
+    database_url: str, authority: Authority | None
+) -> None:
+    with cluster_of_three(authority) as nodes:
         hosts = ",".join(f"{LOOPBACK}:{node.port}" for node in nodes)
-        url = f"redis+cluster://{USER}:{PASSWORD}@{LOOPBACK}:1,{hosts}"
+        scheme, ca = ("redis", "") if authority is None else ("rediss", ca_of(authority))
+        url = f"{scheme}+cluster://{USER}:{PASSWORD}@{LOOPBACK}:1,{hosts}{ca.replace('&', '?')}"
         async with running_api(database_url, url) as api:
             await api.report()
             await redis_is(api, "ok")
@@ -139,26 +157,46 @@ async def _built() -> bytes:
     return b"built"
 
 
+@pytest.mark.parametrize("authority", ["TLS"], indirect=True)
 async def test_over_tls_under_a_user_that_may_do_no_more(
-    database_url: str, guarded: Node, tmp_path: Path
+    database_url: str, authority: Authority, tmp_path: Path
 ) -> None:
-    authority = Authority.ensure(tmp_path / "authority")
     stranger = Authority.ensure(tmp_path / "stranger")
-    async with tls_front(guarded.port, authority) as port:
-        place = f"{LOOPBACK}:{port}/0?ssl_ca_certs="
+    with guarded_server(authority) as guarded:
+        place = f"{LOOPBACK}:{guarded.port}/0?ssl_ca_certs="
         url = f"rediss://{USER}:{PASSWORD}@{place}{authority.files.certificate}"
         async with running_api(database_url, url) as api:
             await api.report()
             await redis_is(api, "ok")
             await copies(api, guarded)
 
-        distrusted = cache_module.ReadCache(
-            f"rediss://{USER}:{PASSWORD}@{place}{stranger.files.certificate}", scope="test"
+        url = f"rediss://{USER}:{PASSWORD}@{place}{stranger.files.certificate}"
+        assert "certificate verify failed" in await why_broken(url)
+
+
+@pytest.mark.parametrize("authority", ["TLS"], indirect=True)
+async def test_sentinel_and_cluster_with_a_strangers_certificate_are_not_believed(
+    authority: Authority, tmp_path: Path
+) -> None:
+    stranger = str(Authority.ensure(tmp_path / "stranger").files.certificate)
+    trusted = str(authority.files.certificate)
+    with watched_by_sentinel(authority) as servers:
+        assert "certificate verify failed" in await why_broken(
+            servers.url.replace(trusted, stranger)
         )
-        broken = await distrusted.check()
-        await distrusted.close()
-        assert broken is not None
-        assert "certificate verify failed" in broken.why.lower()
+    with cluster_of_three(authority) as nodes:
+        place = f"{LOOPBACK}:{nodes[0].port}?ssl_ca_certs={stranger}"
+        url = f"rediss+cluster://{USER}:{PASSWORD}@{place}"
+        assert "certificate verify failed" in await why_broken(url)
+
+
+async def why_broken(url: str) -> str:
+    cache = cache_module.ReadCache(url, scope="test")
+    broken = await cache.check()
+    await cache.close()
+    assert broken is not None
+    assert PASSWORD not in broken.why
+    return broken.why.lower()
 
 
 async def test_a_new_password_is_read_from_its_file(guarded: Node, tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ async def test_the_proxys_word_is_believed(behind: RunningApi) -> None:
     assert me["csrfToken"]
 
 
+async def test_what_stands_between_groups_is_a_setting(database_url: str) -> None:
+    settings = {**SETTINGS, "proxy_cidrs": "127.0.0.0/8", "proxy_groups_separator": "|"}
+    async with running_api(database_url, None, **settings) as api:
+        for groups, status in (("others|on-call", 200), ("cn=others,on-call", 403)):
+            answer = await api.http.get("/api/me", headers={**KIM, "X-Forwarded-Groups": groups})
+            assert answer.status_code == status, groups
+
+
 async def test_a_change_needs_the_header_that_other_sites_cannot_send(behind: RunningApi) -> None:
     me = (await behind.http.get("/api/me", headers=KIM)).json()
     stop, why = "/api/global-stop", {"reason": "a drill"}

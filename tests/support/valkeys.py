@@ -1,16 +1,17 @@
 """Several real Valkeys that know each other: a primary with replica and Sentinel, or a cluster.
 
 Each lets an ACL user in who may do what Defib does and nothing else. The wheel's server speaks no
-TLS, so `tls_front` stands in front of one and does.
+TLS: with an `Authority` they are Debian's Redis, which does, and all that they say to each other is
+under it too.
 """
 
-import asyncio
-import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -25,6 +26,8 @@ from support.waiting import eventually
 USER, PASSWORD, ADMIN = "defib", "only-for-tests", "only-for-admins"
 MAY = "-@all +get +set +del +ping +command +client|setname +client|setinfo +cluster|slots"
 """What docs/configuration.md tells people to allow."""
+NEWER = "+client|setinfo "
+"""Of it, what Redis knows since 7.2 only."""
 SERVICE = "mymaster"
 LAST_SLOT = 16383
 LONG = 60
@@ -38,6 +41,8 @@ class Node:
     port: int
     lines: Sequence[str]
     arguments: tuple[str, ...] = ()
+    authority: Authority | None = None
+    """Whose certificate it shows; without one it speaks no TLS."""
     record: ProcessRecord | None = field(default=None)
 
     def start(self) -> None:
@@ -45,9 +50,10 @@ class Node:
         file = self.folder / "valkey.conf"
         if not file.exists():  # what it writes into it itself stays
             self.folder.mkdir(parents=True, exist_ok=True)
-            text = [f"bind {LOOPBACK}", f"port {self.port}", f'dir "{self.folder}"', *self.lines]
+            text = [f"bind {LOOPBACK}", *self._port_lines(), f'dir "{self.folder}"', *self.lines]
             file.write_text("\n".join(text) + "\n")
-        argv = (str(valkey.find()), str(file), *self.arguments)
+        program = valkey.find() if self.authority is None else self._redis()
+        argv = (str(program), str(file), *self.arguments)
         spec = ProcessSpec(name="valkey", argv=argv, dies_with_parent=True)
         self.record = processes.start(spec, self.folder / "valkey.log")
         readiness.wait_for_process(self.record, self._missing, deadline_seconds=LONG)
@@ -60,9 +66,42 @@ class Node:
     def admin(self) -> "redis.Redis[bytes]":
         """A client that may do anything."""
         once = Retry(NoBackoff(), retries=0)
+        ca = None if self.authority is None else str(self.authority.files.certificate)
         return redis.Redis(
-            host=LOOPBACK, port=self.port, password=ADMIN, socket_timeout=5, retry=once
+            host=LOOPBACK,
+            port=self.port,
+            password=ADMIN,
+            socket_timeout=5,
+            retry=once,
+            ssl=ca is not None,
+            ssl_ca_certs=ca,
         )
+
+    def _redis(self) -> Path:
+        """Debian's Redis, of which redis-tools has the program, under another of its names."""
+        found = shutil.which("redis-check-rdb")
+        if found is None:
+            pytest.fail(
+                "no Redis that speaks TLS is here; get it with: apt-get install redis-tools"
+            )
+        server = self.folder / "redis-server"
+        if not server.exists():
+            server.symlink_to(found)
+        return server
+
+    def _port_lines(self) -> list[str]:
+        if self.authority is None:
+            return [f"port {self.port}"]
+        pair = self.authority.server("redis")
+        return [
+            "port 0",
+            f"tls-port {self.port}",
+            f'tls-cert-file "{pair.certificate}"',
+            f'tls-key-file "{pair.key}"',
+            f'tls-ca-cert-file "{self.authority.files.certificate}"',
+            "tls-auth-clients no",
+            "tls-replication yes",
+        ]
 
     def _missing(self) -> str | None:
         try:
@@ -73,13 +112,14 @@ class Node:
         return None
 
 
-def server_lines(*more: str) -> list[str]:
+def server_lines(authority: Authority | None, *more: str) -> list[str]:
     """The configuration of a server that keeps nothing and lets both users in."""
+    may = MAY if authority is None else MAY.replace(NEWER, "")
     return [
         'save ""',
         "appendonly no",
         f"user default on >{ADMIN} ~* &* +@all",
-        f"user {USER} on >{PASSWORD} ~defib:* resetchannels {MAY}",
+        f"user {USER} on >{PASSWORD} ~defib:* resetchannels {may}",
         f"masterauth {ADMIN}",
         *more,
     ]
@@ -96,9 +136,11 @@ class Watched:
     @property
     def url(self) -> str:
         """As DEFIB_REDIS_URL takes it; a Sentinel that is not there is named first."""
+        authority = self.sentinel.authority
+        scheme, ca = ("redis", "") if authority is None else ("rediss", ca_of(authority))
         return (
-            f"redis+sentinel://{USER}:{PASSWORD}@{LOOPBACK}:1,{LOOPBACK}:{self.sentinel.port}"
-            f"/{SERVICE}?sentinel_password={ADMIN}"
+            f"{scheme}+sentinel://{USER}:{PASSWORD}@{LOOPBACK}:1,{LOOPBACK}:{self.sentinel.port}"
+            f"/{SERVICE}?sentinel_password={ADMIN}{ca}"
         )
 
     def primary_port(self) -> int:
@@ -107,14 +149,26 @@ class Watched:
             return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
 
+def ca_of(authority: Authority) -> str:
+    """What a URL says to have certificates of that authority trusted, and no other."""
+    return f"&ssl_ca_certs={authority.files.certificate}"
+
+
 @contextmanager
-def watched_by_sentinel() -> Iterator[Watched]:
+def watched_by_sentinel(authority: Authority | None = None) -> Iterator[Watched]:
     """All three for as long as the block lasts."""
     with server_folder("sentinel") as folder, ExitStack() as stack:
         quick = "repl-diskless-sync-delay 0"
-        primary = Node(folder / "primary", free_port(), server_lines(quick))
+        primary = Node(
+            folder / "primary", free_port(), server_lines(authority, quick), authority=authority
+        )
         follows = f"replicaof {LOOPBACK} {primary.port}"
-        replica = Node(folder / "replica", free_port(), server_lines(quick, follows))
+        replica = Node(
+            folder / "replica",
+            free_port(),
+            server_lines(authority, quick, follows),
+            authority=authority,
+        )
         sentinel = Node(
             folder / "sentinel",
             free_port(),
@@ -126,6 +180,7 @@ def watched_by_sentinel() -> Iterator[Watched]:
                 f"sentinel failover-timeout {SERVICE} 3000",
             ],
             ("--sentinel",),
+            authority,
         )
         for node in (primary, replica, sentinel):
             stack.callback(node.stop)
@@ -147,20 +202,22 @@ def _is_followed(primary: Node, sentinel: Node) -> bool:
 
 
 @contextmanager
-def cluster_of_three() -> Iterator[list[Node]]:
+def cluster_of_three(authority: Authority | None = None) -> Iterator[list[Node]]:
     """Three primaries that share the slots."""
     with server_folder("cluster") as folder, ExitStack() as stack:
         nodes, buses = [], []
         for number in range(3):
             port, bus = free_port(), free_port()
             lines = server_lines(
+                authority,
                 "cluster-enabled yes",
                 f"cluster-port {bus}",
                 f"cluster-config-file {folder / f'nodes-{number}.conf'}",
                 "cluster-node-timeout 2000",
                 f"cluster-announce-ip {LOOPBACK}",
+                *(() if authority is None else ("tls-cluster yes",)),
             )
-            node = Node(folder / str(number), port, lines)
+            node = Node(folder / str(number), port, lines, authority=authority)
             stack.callback(node.stop)
             node.start()
             nodes.append(node)
@@ -191,41 +248,3 @@ def _is_whole(node: Node) -> bool:
         told = client.execute_command("CLUSTER", "INFO")
     text = told.decode() if isinstance(told, bytes) else str(told)
     return "cluster_state:ok" in text or "'cluster_state': 'ok'" in text
-
-
-@asynccontextmanager
-async def tls_front(port: int, authority: Authority) -> AsyncIterator[int]:
-    """A port that speaks TLS in front of one that does not."""
-    pair = authority.server("valkey")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.key)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        onward = await asyncio.open_connection(LOOPBACK, port)
-        try:
-            await asyncio.gather(_pump(reader, onward[1]), _pump(onward[0], writer))
-        finally:
-            for one in (writer, onward[1]):
-                one.transport.abort()
-            tasks.discard(task)
-
-    server = await asyncio.start_server(serve, LOOPBACK, 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, ssl.SSLError):
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()

@@ -4,6 +4,7 @@ The only module that knows Authlib's client. What the provider says is not belie
 id_token.py has read it, and a redirect is never followed.
 """
 
+import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,12 +19,15 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from defib_api.oidc.attempt import Attempt
+from defib_api.oidc.bounded import BoundedTransport
 from defib_api.oidc.id_token import Claims, Expected, SignatureRefused, TokenRefused, read_id_token
 from defib_core.config.settings import ApiSettings
 
 CALLBACK = "/api/oidc/callback"
 DESCRIPTION = "/.well-known/openid-configuration"
 WAIT_SECONDS = 5.0
+WHOLE_SECONDS = 15.0
+"""For all that is asked of it at a time: an answer may come byte by byte."""
 KEPT_SECONDS = 3600.0
 """Description and keys are read anew this often; keys also when one is not known."""
 
@@ -111,12 +115,15 @@ class Provider:
             scope=self._settings.oidc_scopes,
             redirect_uri=self._callback,
             code_challenge_method="S256",
-            verify=self._tls,
+            transport=BoundedTransport(self._tls),
             timeout=WAIT_SECONDS,
             trust_env=False,
         )
-        async with client:
-            yield client
+        try:
+            async with asyncio.timeout(WHOLE_SECONDS), client:
+                yield client
+        except TimeoutError as error:
+            raise ProviderFails(f"it took longer than {WHOLE_SECONDS:.0f} s") from error
 
     async def _described(self, client: AsyncOAuth2Client) -> Description:
         if self._about is not None and self._is_young(self._about[0]):

@@ -34,7 +34,9 @@ class SignInSettings(BaseModel):
     proxy_user_header: str | None = Field(default=None, pattern=HEADER_NAME)
     """The header in which a trusted proxy says who asks."""
     proxy_groups_header: str | None = Field(default=None, pattern=HEADER_NAME)
-    """The header in which it says his groups, with commas between."""
+    """The header in which it says his groups."""
+    proxy_groups_separator: str = Field(default=",", pattern=r"^[,;|]$")
+    """What stands between them; no group's name can have it in it."""
     proxy_cidrs: str | None = None
     """Networks of the proxies that are trusted, with commas between; nobody else's header is."""
     roles: str | None = None

@@ -53,6 +53,8 @@ the API would refuse it too, but only once its pods start. */}}
 - name: DEFIB_PROXY_USER_HEADER
   value: {{ $proxy.userHeader | quote }}
 {{- with $proxy.groupsHeader }}
+- name: DEFIB_PROXY_GROUPS_SEPARATOR
+  value: {{ $proxy.groupsSeparator | quote }}
 - name: DEFIB_PROXY_GROUPS_HEADER
   value: {{ . | quote }}
 {{- end }}

@@ -75,7 +75,8 @@ async def _configuration(kubeconfig: Path | None) -> client.Configuration:
         # The library stumbles over a file that holds something else.
         where = "the pod's service account" if kubeconfig is None else str(kubeconfig)
         raise SettingsError(
-            f"cannot read {where}: {error}. Outside a pod set DEFIB_KUBECONFIG to a kubeconfig file"
+            f"cannot read {where}: {str(error).rstrip('.')}. Outside a pod set DEFIB_KUBECONFIG to"
+            " a kubeconfig file"
         ) from error
     return settings
 

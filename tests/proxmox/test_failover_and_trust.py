@@ -19,6 +19,7 @@ from defib_dev.components.ports import free_port
 from defib_dev.proxmox_sim.faults import ApiMode, PostFault
 from defib_operator.proxmox import (
     Accepted,
+    AgentPing,
     OutcomeUnknown,
     ProxmoxClient,
     ProxmoxGarbage,
@@ -41,7 +42,7 @@ Answer = web.Response | Awaitable[web.Response]
 async def second(
     simulator: RunningSimulator, authority_folder: Path
 ) -> AsyncIterator[RunningSimulator]:
-    """A second cluster; tests tell them apart by the VMs they list."""
+    """A second face of the cluster, as it seems; tests tell them apart by the VMs they list."""
     async with running_simulator(authority_folder) as running:
         yield running
 
@@ -108,6 +109,58 @@ async def test_a_read_goes_on_to_the_next_endpoint_and_remembers_it(
         simulator.dc.mode = ApiMode.OK
         await simulator.simulator.follow_mode()
         assert (await client.inventory()).find(200) is not None
+
+
+async def test_an_endpoint_of_another_cluster_is_neither_read_nor_sent_to(
+    simulator: RunningSimulator, second: RunningSimulator
+) -> None:
+    simulator.guest(100, "ours")
+    second.guest(100, "strangers")
+    second.dc.cluster_name = "other"
+    both = (simulator.simulator.api_url, second.simulator.api_url)
+    async with simulator.client(endpoints=both) as client:
+        assert (await client.look("pve1", 100)).name == "ours"
+        simulator.dc.mode = ApiMode.UNREACHABLE
+        await simulator.simulator.follow_mode()
+
+        with pytest.raises(ProxmoxUnreachable, match=r"is of the cluster other, and .*simulated"):
+            await client.look("pve1", 100)
+        outcome = await client.post_power("pve1", 100, PowerStep.RESET)
+        assert isinstance(outcome, Refused), outcome
+        assert "a ProxmoxCluster may name endpoints of one cluster only" in outcome.text
+        assert isinstance(await client.agent_ping("pve1", 100), AgentPing)
+        assert second.dc.posts == []
+
+        simulator.dc.mode = ApiMode.OK
+        await simulator.simulator.follow_mode()
+        assert isinstance(await client.post_power("pve1", 100, PowerStep.RESET), Accepted)
+
+
+async def test_nodes_that_are_in_no_cluster_are_not_one(
+    simulator: RunningSimulator, second: RunningSimulator
+) -> None:
+    for one in list(simulator.dc.nodes)[1:]:
+        del simulator.dc.nodes[one]
+    both = (simulator.simulator.api_url, second.simulator.api_url)
+    async with simulator.client(endpoints=both) as client:
+        await client.inventory()
+        simulator.dc.mode = ApiMode.UNREACHABLE
+        await simulator.simulator.follow_mode()
+        with pytest.raises(ProxmoxUnreachable, match="of the node pve1, which is in no cluster"):
+            await client.inventory()
+
+
+async def test_who_may_not_say_of_which_cluster_he_is_is_used(
+    simulator: RunningSimulator, second: RunningSimulator
+) -> None:
+    second.guest(100, "seen")
+    second.dc.access.revoke(TOKEN_ID)
+    second.dc.access.grant("/vms", TOKEN_ID, {"VM.Audit"})
+    simulator.dc.mode = ApiMode.UNREACHABLE
+    await simulator.simulator.follow_mode()
+    asked = (simulator.simulator.api_url, second.simulator.api_url)
+    async with simulator.client(endpoints=asked) as client:
+        assert (await client.look("pve1", 100)).name == "seen"
 
 
 async def test_when_no_endpoint_answers_each_is_named(

@@ -177,9 +177,12 @@ def _memory(page: Page, plan: PagePlan, section: Section) -> None:
         used: float = page.evaluate("performance.memory.usedJSHeapSize")
         return used / MIB
 
+    def nodes() -> float:
+        return float(session.send("Memory.getDOMCounters")["nodes"])
+
     heap()  # what the first views left
     began = time.monotonic()
-    samples = [heap()]
+    samples, nodes_before = [heap()], nodes()
     while (passed := time.monotonic() - began) < plan.minutes * 60:
         page.wait_for_timeout(min(SAMPLE_SECONDS, plan.minutes * 60 - passed) * 1000)
         samples.append(heap())
@@ -193,6 +196,8 @@ def _memory(page: Page, plan: PagePlan, section: Section) -> None:
         n=len(samples),
         target=GROWTH,
     )
+    more = nodes() - nodes_before
+    section.add("nodes", "DOM nodes more than at its beginning", "nodes", [more])
 
 
 def _first_view(browser: Browser, address: str, keys: Keys) -> float:

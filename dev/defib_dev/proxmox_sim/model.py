@@ -75,6 +75,7 @@ class Datacenter:
         self.nodes = {name: Node(name) for name in nodes}
         if not self.nodes:
             raise ModelError("a cluster needs at least one node")
+        self.cluster_name = "simulated"
         self.timing = timing or Timing()
         self.access = AccessControl()
         self.guests: dict[int, Guest] = {}

@@ -73,7 +73,7 @@ def cluster_status(call: Call) -> list[Row]:
     cluster: Row = {
         "type": "cluster",
         "id": "cluster",
-        "name": "simulated",
+        "name": dc.cluster_name,
         "nodes": len(rows),
         "quorate": int(dc.has_quorum),
         "version": 1,

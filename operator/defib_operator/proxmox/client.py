@@ -1,19 +1,22 @@
 """What Defib asks of one Proxmox cluster, and the only thing it sends: power actions.
 
 Reads fail over from endpoint to endpoint. A POST goes out once; another endpoint is tried only
-where no connection came about. Free of policy: what to make of an answer is for the callers.
+where no connection came about. An endpoint of another cluster than the rest gets neither: what was
+looked at in the one must not be reset in the other. Free of policy: what to make of an answer is
+for the callers.
 """
 
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar
 
 from defib_core.domain.actions import PowerStep
 from defib_operator.proxmox import parse
-from defib_operator.proxmox.endpoints import EndpointOrder
+from defib_operator.proxmox.endpoints import EndpointOrder, Kinship
 from defib_operator.proxmox.errors import (
     ProxmoxError,
     ProxmoxGarbage,
@@ -34,10 +37,19 @@ from defib_operator.proxmox.timing import Note, no_note, timed
 from defib_operator.proxmox.translate import ping_of, translated
 from defib_operator.proxmox.upid import Upid
 from defib_operator.proxmox.values import AgentPing, GuestLook, Inventory
-from defib_operator.proxmox.wire import Lane, Parameters, Wire, WireError, WireFailure
+from defib_operator.proxmox.wire import (
+    Lane,
+    Parameters,
+    Wire,
+    WireError,
+    WireFailure,
+    WireGarbage,
+    WireRefusal,
+)
 
 Value = TypeVar("Value")
 
+CLUSTER_STATUS = "cluster/status"
 LOG_LINES = 50
 """How much of a log's end is kept."""
 LOG_LIMIT = 5000
@@ -56,6 +68,7 @@ class ProxmoxClient:
         self._note = note
         self._wire: Wire = wire or ProxmoxerWire(settings)
         self._order = EndpointOrder(settings.endpoints)
+        self._kinship = Kinship(settings.endpoints)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,6 +89,7 @@ class ProxmoxClient:
         """Go on with other settings, such as a new token. Calls under way end by themselves."""
         before, self._wire = self._wire, ProxmoxerWire(settings)
         self._settings, self._order = settings, EndpointOrder(settings.endpoints)
+        self._kinship = Kinship(settings.endpoints)
         await before.close()
 
     async def inventory(self, lane: Lane = Lane.SWEEP) -> Inventory:
@@ -108,7 +122,9 @@ class ProxmoxClient:
         """Ask the QEMU guest agent for a sign of life. Raises nothing of ours."""
         path = f"nodes/{node}/qemu/{vmid}/agent/ping"
         try:
-            await self._send(lambda endpoint: self._wire.probe(endpoint, path, lane), path, node)
+            await self._send(
+                lambda endpoint: self._wire.probe(endpoint, path, lane), path, node, lane
+            )
         except WireError as error:
             return ping_of(error)
         return AgentPing.ANSWERED
@@ -128,7 +144,7 @@ class ProxmoxClient:
         path = f"nodes/{node}/qemu/{vmid}/status/{action.value}"
         try:
             answer = await self._send(
-                lambda endpoint: self._wire.post(endpoint, path, not_after), path, node
+                lambda endpoint: self._wire.post(endpoint, path, not_after), path, node, Lane.RESET
             )
         except WireError as error:
             return outcome_of_error(error)
@@ -180,7 +196,7 @@ class ProxmoxClient:
         return token_rights(await self._read("the token's permissions", "access/permissions"))
 
     async def _quorate(self, lane: Lane) -> bool | None:
-        data = await self._read("the cluster's status", "cluster/status", lane=lane)
+        data = await self._read("the cluster's status", CLUSTER_STATUS, lane=lane)
         local = parse.local_node(data)
         if local is not None:
             self._order.learn(self._order.for_node(None)[0], local)
@@ -212,8 +228,11 @@ class ProxmoxClient:
         failures: list[ProxmoxError] = []
         for endpoint in self._order.for_node(node):
             try:
+                await self._admit(endpoint, lane)
                 with timed(self._note, path):
                     data = await self._wire.get(endpoint, path, parameters or {}, lane)
+            except ProxmoxUnreachable as stranger:
+                failures.append(stranger)
             except WireError as error:
                 failure = translated(error, f"{question}, asked at {endpoint}")
                 failure.__cause__ = error
@@ -225,18 +244,45 @@ class ProxmoxClient:
                 return data
         raise _summed_up(failures)
 
-    async def _send(self, post: Callable[[str], Awaitable[object]], path: str, node: str) -> object:
+    async def _send(
+        self, post: Callable[[str], Awaitable[object]], path: str, node: str, lane: Lane
+    ) -> object:
         """Post once; the next endpoint is tried only while no connection has come about."""
-        *others, last = self._order.for_node(node)
-        for endpoint in others:
+        failure = WireFailure("no endpoint is known", was_sent=False)
+        for endpoint in self._order.for_node(node):
+            try:
+                await self._admit(endpoint, lane)
+            except (ProxmoxUnreachable, WireFailure, WireGarbage) as error:
+                failure = WireFailure(str(error), was_sent=False)
+                continue
             try:
                 with timed(self._note, path):
                     return await post(endpoint)
             except WireFailure as error:
                 if error.was_sent:
                     raise
-        with timed(self._note, path):
-            return await post(last)
+                failure = error
+        raise failure
+
+    async def _admit(self, endpoint: str, lane: Lane) -> None:
+        """Have an endpoint say of which cluster it is, before it is used for the first time.
+
+        Raises WireError where it does not answer, ProxmoxUnreachable where it is another's.
+        """
+        if self._kinship.is_asked_for(endpoint):
+            try:
+                with timed(self._note, CLUSTER_STATUS):
+                    data = await self._wire.get(endpoint, CLUSTER_STATUS, {}, lane)
+                self._kinship.learn(endpoint, parse.family(data))
+            except WireRefusal as error:
+                if error.status != HTTPStatus.FORBIDDEN:
+                    raise
+                self._kinship.learn(endpoint, None)
+            except ProxmoxGarbage as error:
+                raise WireGarbage(str(error)) from error
+        objection = self._kinship.objection(endpoint)
+        if objection is not None:
+            raise ProxmoxUnreachable(objection)
 
 
 def _summed_up(failures: list[ProxmoxError]) -> ProxmoxError:

@@ -1,4 +1,4 @@
-"""In which order the endpoints of a cluster are asked. Remembers who answered last; does no I/O."""
+"""In which order the endpoints of a cluster are asked, and whether they are of one. Does no I/O."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -36,6 +36,34 @@ class EndpointOrder:
             return self._node_of[endpoint] == node
         host, _ = host_and_port(endpoint)
         return not _is_address(host) and host.split(".")[0].lower() == node.lower()
+
+
+class Kinship:
+    """Of which cluster each endpoint is. Where there is one endpoint only, nobody needs to know."""
+
+    def __init__(self, endpoints: Iterable[str]) -> None:
+        self._are_several = len(set(endpoints)) > 1
+        self._family: dict[str, str | None] = {}
+
+    def is_asked_for(self, endpoint: str) -> bool:
+        """Whether it has yet to say of which cluster it is."""
+        return self._are_several and endpoint not in self._family
+
+    def learn(self, endpoint: str, family: str | None) -> None:
+        """Take note of which cluster it is, as it said itself; None: it may not say."""
+        self._family[endpoint] = family
+
+    def objection(self, endpoint: str) -> str | None:
+        """Say why it must not be used: it is of another cluster than the first that was asked."""
+        mine = self._family.get(endpoint)
+        known = ((one, family) for one, family in self._family.items() if family is not None)
+        first, family = next(known, (endpoint, mine))
+        if mine is None or mine == family:
+            return None
+        return (
+            f"{endpoint} is of {mine}, and {first} of {family}: a ProxmoxCluster may name endpoints"
+            " of one cluster only"
+        )
 
 
 def _is_address(host: str) -> bool:

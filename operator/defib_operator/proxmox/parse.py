@@ -87,6 +87,16 @@ def local_node(data: object) -> str | None:
     return None
 
 
+def family(data: object) -> str | None:
+    """Name the cluster of /cluster/status, or the node where it is in none; for people."""
+    for one in rows(data, "the cluster's status"):
+        if one.get("type") == "cluster":
+            name = _text(one, "name")
+            return None if name is None else f"the cluster {name}"
+    alone = local_node(data)
+    return None if alone is None else f"the node {alone}, which is in no cluster"
+
+
 def guest_look(node: str, vmid: int, status: Row, config: Row) -> GuestLook:
     """Put status/current and config together."""
     ha = status.get("ha")

@@ -8,6 +8,8 @@ import httpx
 from support.running_api import SEED_REPORT, RunningApi
 
 UUID_A = "4c4c4544-0042-4b10-8057-b6c04f4d3432"
+TURNED_A = "44454c4c-4200-104b-8057-b6c04f4d3432"
+"""The same, as firmware shows it that turns the first three parts round."""
 UUID_B = "7d1f0a52-9a3e-4c57-8f0e-3f2f2f7c9b11"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from defib_api.ingest.belonging import contradiction
 from defib_core.store.tokens import BoundTo
-from identity.machines import UUID_A, UUID_B, Site
+from identity.machines import TURNED_A, UUID_A, UUID_B, Site
 from support.running_api import SEED_REPORT, running_api
 from support.waiting import eventually_async
 
@@ -179,6 +179,15 @@ async def test_a_machine_known_by_its_uuid_alone_is_bound_once_it_is_found(site:
     assert bound == [(100, UUID_A)]
 
 
+async def test_a_token_of_a_vm_works_on_firmware_that_turns_the_uuid_round(site: Site) -> None:
+    await site.api.report(vmid=100, hostname="web-01")
+    await site.api.sql(f"UPDATE vm SET pinned_uuid = '{UUID_A}'")
+    mine = await site.enrol(vmid=100, smbiosUuid=TURNED_A)
+    for uuid in (TURNED_A, UUID_A):
+        assert (await site.report(mine["token"], vmid=100, smbiosUuid=uuid)).status_code == 200
+    assert (await site.report(mine["token"], smbiosUuid=UUID_B)).status_code == 403
+
+
 BOUND = BoundTo(7, "web-01", 100, None, UUID_A)
 
 
@@ -189,7 +198,10 @@ BOUND = BoundTo(7, "web-01", 100, None, UUID_A)
         (100, None, False),
         (None, UUID_A, False),
         (100, UUID_A, False),
+        (None, TURNED_A, False),
+        (100, TURNED_A, False),
         (101, UUID_A, True),
+        (101, TURNED_A, True),
         (100, UUID_B, True),
         (None, UUID_B, True),
     ],

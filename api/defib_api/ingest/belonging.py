@@ -10,6 +10,7 @@ from defib_api.ingest import answers
 from defib_api.ingest.explain import FieldError
 from defib_api.ingest.registered import Registered
 from defib_api.ingest.report import Report, uuid_of
+from defib_core.domain.decide import is_same_uuid
 from defib_core.store.registry import ReportedIdentity
 from defib_core.store.tokens import BoundTo, KnownToken
 
@@ -79,7 +80,7 @@ def contradiction(bound: BoundTo, vmid: int | None, uuid: str | None) -> str | N
             f" {vmid}: a token reports for its own VM only; enrol this machine, or mend the vmid in"
             " the agent's configuration"
         )
-    if uuid is not None and mine is not None and uuid != mine:
+    if uuid is not None and mine is not None and not is_same_uuid(mine, uuid):
         whose = bound.hostname if bound.vmid is None else f"VM {bound.vmid} ({bound.hostname})"
         return (
             f"this token belongs to {whose} with SMBIOS UUID {mine}, and the report is from a"

@@ -13,11 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 SUSPECTED_FOR = timedelta(minutes=10)
 SUSPECTED_FOR_SQL = "interval '10 minutes'"
 
-TURNED_UUID = r"""
-CAST(regexp_replace(v.pinned_uuid::text, '^(..)(..)(..)(..)-(..)(..)-(..)(..)',
-                    '\4\3\2\1-\6\5-\8\7') AS uuid)
-"""
-IS_ANOTHER_MACHINE = f"v.smbios_uuid NOT IN (v.pinned_uuid, {TURNED_UUID})"
+
+def turned_uuid(uuid: str) -> str:
+    """SQL of a UUID as firmware shows it that turns the first three parts' bytes around."""
+    return rf"""
+    CAST(regexp_replace({uuid}::text, '^(..)(..)(..)(..)-(..)(..)-(..)(..)',
+                        '\4\3\2\1-\6\5-\8\7') AS uuid)
+    """
+
+
+IS_ANOTHER_MACHINE = f"v.smbios_uuid NOT IN (v.pinned_uuid, {turned_uuid('v.pinned_uuid')})"
 """Of a `vm v`: who reports is not what Proxmox has. Null where one is not known; the same rule as
 `decide.is_same_uuid`."""
 

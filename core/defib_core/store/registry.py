@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from defib_core.config.system_config import SystemConfigSpec
+from defib_core.store.clones import turned_uuid
 
 
 class ReportedIdentity(msgspec.Struct, frozen=True, gc=False):
@@ -81,11 +82,16 @@ SELECT v.id, v.cluster_id, v.vmid, coalesce(v.reported_hostname, v.hostname) AS 
 FROM vm v JOIN vm_state s ON s.vm_id = v.id
 """)
 
-FIND_BY_UUID = text("""
-WITH known AS (
-    SELECT vmid FROM vm
+# What firmware turns around is held to Proxmox's UUID only: a guest's own word, turned, is none.
+FIND_BY_UUID = text(f"""
+WITH said AS MATERIALIZED (
+    SELECT CAST(:smbios_uuid AS uuid) AS uuid,
+           {turned_uuid("CAST(:smbios_uuid AS uuid)")} AS turned
+),
+known AS (
+    SELECT vmid FROM vm, said
     WHERE cluster_id = :cluster_id
-      AND coalesce(pinned_uuid, smbios_uuid) = CAST(:smbios_uuid AS uuid)
+      AND (coalesce(pinned_uuid, smbios_uuid) = said.uuid OR pinned_uuid = said.turned)
     ORDER BY tombstoned_at IS NOT NULL, id LIMIT 2
 )
 SELECT vmid FROM known

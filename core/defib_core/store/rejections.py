@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from defib_core.store.clones import turned_uuid
+
 EVERY = timedelta(seconds=10)
 """At most one write for a VM in this time, whatever it sends."""
 
@@ -41,16 +43,23 @@ ONE = text("""
 INSERT INTO report_rejection (vm_id, at, reason) VALUES (:vm_id, :now, :reason)
 ON CONFLICT (vm_id) DO UPDATE SET at = excluded.at, reason = excluded.reason
 """)
-MANY = text("""
+# Where a UUID and its turned form are two VMs', one of them is alive: neither is reset meanwhile.
+MANY = text(f"""
+WITH r AS MATERIALIZED (
+    SELECT said.*, {turned_uuid("said.uuid")} AS turned
+    FROM unnest(
+        CAST(:clusters AS int[]), CAST(:vmids AS int[]), CAST(:uuids AS uuid[]),
+        CAST(:reasons AS text[]), CAST(:ages AS interval[])
+    ) AS said(cluster_id, vmid, uuid, reason, age)
+)
 INSERT INTO report_rejection (vm_id, at, reason)
 SELECT DISTINCT ON (v.id) v.id, :now - r.age, r.reason
-FROM unnest(
-    CAST(:clusters AS int[]), CAST(:vmids AS int[]), CAST(:uuids AS uuid[]),
-    CAST(:reasons AS text[]), CAST(:ages AS interval[])
-) AS r(cluster_id, vmid, uuid, reason, age)
+FROM r
 JOIN vm v ON v.cluster_id = r.cluster_id
-    AND ((v.vmid = r.vmid AND (r.uuid IS NULL OR v.pinned_uuid IS NULL OR v.pinned_uuid = r.uuid))
-         OR (r.vmid IS NULL AND coalesce(v.pinned_uuid, v.smbios_uuid) = r.uuid))
+    AND ((v.vmid = r.vmid AND (r.uuid IS NULL OR v.pinned_uuid IS NULL
+                               OR v.pinned_uuid IN (r.uuid, r.turned)))
+         OR (r.vmid IS NULL AND (coalesce(v.pinned_uuid, v.smbios_uuid) = r.uuid
+                                 OR v.pinned_uuid = r.turned)))
 ORDER BY v.id, r.age
 ON CONFLICT (vm_id) DO UPDATE SET at = excluded.at, reason = excluded.reason
 WHERE report_rejection.at <= excluded.at - CAST(:every AS interval)

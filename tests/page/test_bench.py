@@ -22,4 +22,5 @@ def test_each_thing_a_person_waits_for_has_its_figures(tmp_path: Path) -> None:
         *(f"page.{wait}.{percent}" for wait in waits for percent in ("p50", "p95")),
         "page.heap",
         "page.growth",
+        "page.nodes",
     }
